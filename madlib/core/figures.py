@@ -114,9 +114,11 @@ def heat(
     M = [[None if v != v else float(f"{v:.4g}") for v in map(float, row)] for row in (M.tolist() if hasattr(M, "tolist") else M)]
     top = max((abs(v) for row in M for v in row if v is not None), default=1) or 1
     scale = dict(colorscale=_diverging, zmin=-top, zmax=top) if centre else dict(colorscale=_rising)
-    bar = dict(orientation="h", thickness=8, len=150, lenmode="pixels", x=0, xanchor="left", y=1, yanchor="bottom", ypad=6, outlinewidth=0, nticks=5, tickfont_size=10)
+    bar = dict(orientation="h", thickness=8, len=150, lenmode="pixels", x=0, xanchor="left", yref="container", yanchor="top", ypad=6, outlinewidth=0, nticks=5, tickfont_size=10)
     cells = go.Heatmap(z=M, xgap=1, ygap=1, colorbar=bar, hovertemplate="row %{y}, column %{x}: %{z}<extra></extra>", **scale)
     fig = _titled(go.Figure(cells).update_layout(height=min(480, 110 + 22 * max(len(M), 4))), title, 30)
+    bar_top = fig.layout.margin.t - 40                             # pixels; the scale stands between title and cells
+    fig.update_traces(colorbar_y=1 - bar_top / fig.layout.height)
     few = dict(showgrid=False, constrain="domain", nticks=9, tickformat="d")
     fig.update_xaxes(title_text=x, constraintoward="left", **few)
     return fig.update_yaxes(title_text=y, autorange="reversed", scaleanchor="x", constraintoward="top", **few)
@@ -147,7 +149,7 @@ def _panels(fig, names, x, y, height=150):
         if _is_share(y): fig.layout[f"yaxis{k}"].update(tickvals=[0, .5, 1], ticktext=["0", "50", "100"])
         fig.add_annotation(text=name, xref=f"x{k} domain", yref=f"y{k} domain", x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False)
     fig.update_layout(height=height * rows + 90, meta=dict(panels=n, columns=columns, row=height))
-    fig.add_annotation(text=f"{_label(y)} by {_label(x)}", xref="paper", yref="paper", x=0, y=1, xanchor="left", yanchor="bottom", yshift=-8, showarrow=False)
+    fig.add_annotation(text=f"{_label(y)} by {_label(x)}", xref="paper", yref="paper", x=0, y=1, xanchor="left", yanchor="bottom", yshift=-12, showarrow=False)
 
 # %% ../../nbs/core/figures.ipynb #98be4078
 def _seed_lines(part, x, y, seed):
@@ -189,25 +191,25 @@ def curves(
     else: fig.update_layout(height=340, xaxis_title_text=_label(x), yaxis=_axis_of(y))
     for i, panel in enumerate(panels):
         part, k = (table[table[facet] == panel], str(i + 1) if i else "") if facet else (table, "")
-        for arm in [a for a in arms if a in set(part[of])]: _arm(fig, part[part[of] == arm], arm, (x, y, seed), k, facet != of and i == 0, arm in controls)
+        for arm in [a for a in arms if a in set(part[of])]: _arm(fig, part[part[of] == arm], arm, (x, y, seed), k, None if facet == of else i == 0, arm in controls)
         _draw_levels(fig, lines, name=not facet, xref=f"x{k} domain", yref=f"y{k}")
-    if facet: _curve_key(fig, lines, y)
-    return _titled(fig, title, 22 if facet else 0)
+    if facet: _curve_key(fig, lines, y, facet != of or None)
+    return _titled(fig, title, 4 if facet else 0)
 
-def _curve_key(fig, levels, y):
+def _curve_key(fig, levels, y, group):
     "What thin, thick and dotted mean, as entries of the legend: panels have no room for names."
-    def entry(name, **line): fig.add_scatter(x=[None], y=[None], mode="lines", name=name, line=dict(color=INK) | line, hoverinfo="skip")
+    def entry(name, **line): fig.add_scatter(x=[None], y=[None], mode="lines", name=name, line=dict(color=INK) | line, hoverinfo="skip", legendgroup=group and name)
     entry("a seed", width=1)
     entry("median", width=2.5)
     for what, v in levels: entry(f"{what} {100 * v:.3g} %" if _is_share(y) else f"{what} {v:.3g}", width=1, dash="dot")
 
 def _arm(fig, part, arm, columns, k, legend, control):
-    "Draw one arm into the panel `k`: its seeds, then its median."
+    "Draw one arm into the panel `k`: its seeds, then its median; `legend` None means that the panel names it."
     s = style(arm, control)
     seeds, middle = _seed_lines(part, *columns)
-    common = dict(mode="lines", xaxis=f"x{k}", yaxis=f"y{k}", legendgroup=arm)
+    common = dict(mode="lines", xaxis=f"x{k}", yaxis=f"y{k}", legendgroup=arm if legend is not None else None)
     fig.add_scatter(x=seeds[0], y=seeds[1], line=dict(color=s["color"], width=1), opacity=0.4, hoverinfo="skip", showlegend=False, **common)
-    fig.add_scatter(x=middle[0], y=middle[1], line=dict(color=s["color"], width=2.5, dash=s["dash"]), name=arm, showlegend=bool(legend), **common)
+    fig.add_scatter(x=middle[0], y=middle[1], line=dict(color=s["color"], width=2.5, dash=s["dash"] if legend is not None or control else "solid"), name=arm, showlegend=bool(legend), **common)
 
 # %% ../../nbs/core/figures.ipynb #a24f0b03
 def _stack(values, close):

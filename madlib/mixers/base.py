@@ -57,10 +57,11 @@ class Mixer(nn.Module):
         self.conv = ShortConv(3 * width, conv) if conv else None
 
     def project(self, x, taps, n):
-        "q, k, v `[B, T, H, head_dim]` and the taps that follow."
+        "q, k, v `[B, T, H, head_dim]` and the taps that follow; in memory each head's tokens lie together, as the ops want them."
         y, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
         if self.conv: y, taps = self.conv(y, taps, n)
-        return *y.unflatten(-1, (3, self.n_heads, self.head_dim)).unbind(-3), taps
+        q, k, v = y.unflatten(-1, (3, self.n_heads, self.head_dim)).permute(2, 0, 3, 1, 4).contiguous().transpose(2, 3)
+        return q, k, v, taps
 
     def forward(self,
         x: Float[Tensor, "b t d"],             # tokens

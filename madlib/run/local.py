@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AUTOSAVE', 'quiet', 'ENGINES', 'OwnPython', 'own_kernel', 'Interrupted', 'Stop', 'listening', 'family', 'end_family',
-           'written', 'Saved', 'Client', 'autosave', 'execute_saving', 'execute_cells', 'start_kernel', 'execute',
+           'written', 'Saved', 'Client', 'tick', 'execute_saving', 'execute_cells', 'start_kernel', 'execute',
            'LocalEngine', 'failed_cell', 'meaning', 'load_parameterised', 'place', 'finish', 'execute_plan',
            'run_experiment']
 
@@ -77,16 +77,14 @@ def listening():
 
 # %% ../../nbs/run/local.ipynb #74bb1291
 def family(
-    pid: int,  # a process
+    parent: psutil.Process,
 ) -> list[psutil.Process]:
-    "A process and all that descends from it."
-    try:
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
+    "A process and all that descends from it; nothing when it is gone, even if its number is in use again."
+    try: return [parent, *parent.children(recursive=True)] if parent.is_running() else []
     except psutil.Error: return []
 
 def end_family(
-    processes: list[psutil.Process],
+    processes,  # of psutil
 ) -> None:
     "End processes at once; those that are gone already are no error."
     for p in processes:
@@ -129,7 +127,7 @@ class Client(PapermillNotebookClient):
     "Executes a notebook's cells in a kernel of our own Python."
     def __init__(self, nb_man, stop, watch, **kw):
         super().__init__(nb_man, log=quiet, **kw)
-        self.stop, self.watch, self.folder, self.members = stop, watch, "", []
+        self.stop, self.watch, self.folder, self.members = stop, watch, "", set()
 
     def create_kernel_manager(self):
         self.km = own_kernel(self.folder)
@@ -141,18 +139,22 @@ class Client(PapermillNotebookClient):
         self.nb_man.dirty = True
         return super().process_message(msg, cell, cell_index)
 
+    def remember(self):
+        self.members |= set(family(self.kernel))
+
 # %% ../../nbs/run/local.ipynb #bfb7a1bd
-async def autosave(
-    manager: Saved,
+async def tick(
+    client: Client,
 ) -> None:
     "Save what is new every two seconds; more rarely where a save takes long."
     while True:
-        await asyncio.sleep(max(AUTOSAVE, 20 * manager.seconds))
-        if manager.dirty: manager.save()
+        await asyncio.sleep(max(AUTOSAVE, 20 * client.nb_man.seconds))
+        client.remember()
+        if client.nb_man.dirty: client.nb_man.save()
 
 async def execute_saving(client, cell, index, **kw):
     "Execute a cell while new output goes to disk."
-    task = asyncio.ensure_future(autosave(client.nb_man))
+    task = asyncio.ensure_future(tick(client))
     try: return await PapermillNotebookClient.async_execute_cell(client, cell, index, **kw)
     finally: task.cancel()
 
@@ -172,11 +174,12 @@ def execute_cells(client):
         try: client.execute_cell(cell, index)
         except BaseException as e:
             client.shutdown_kernel = "immediate"
+            client.remember()
             client.nb_man.cell_exception(cell, cell_index=index, exception=e)
             raise
         finally:
             client.nb_man.cell_complete(cell, cell_index=index)
-    client.members = family(client.km.provisioner.pid)
+    client.remember()
 
 Client.papermill_execute_cells = execute_cells
 
@@ -184,8 +187,8 @@ Client.papermill_execute_cells = execute_cells
 def start_kernel(client, **kw):
     "Start the kernel, and from now on a signal ends it."
     PapermillNotebookClient.start_new_kernel(client, **kw)
-    pid = client.km.provisioner.pid
-    client.stop.end = lambda: end_family(family(pid))
+    client.kernel = psutil.Process(client.km.provisioner.pid)
+    client.stop.end = lambda: end_family(family(client.kernel))
     if client.stop.name: client.stop.end()
 
 def execute(client):
@@ -279,7 +282,8 @@ def finish(
         run.release()
         lost = {"cell": None, "ename": "OSError", "evalue": str(e)}
         note(run, **last | {"status": "failed" if status == "done" else status, "error": error or lost})
-        write_whole(run.folder/"notebook.ipynb", text)
+        try: write_whole(run.folder/"notebook.ipynb", text)
+        except OSError: return
     note(run, **last)
     run.release()
 

@@ -10,9 +10,8 @@ import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.progress import TextColumn, TimeElapsedColumn
 
 # %% ../../nbs/run/progress.ipynb #69059869
 def duration(

@@ -116,8 +116,8 @@ def fill(
         got, round_, new = got + int(mine.sum()), round_ + 1, int(mine.sum())
         empty = 0 if new else empty + 1
         if empty == patience:
-            raise ValueError(f"the {split} split cannot be filled: {got} of {n} examples after {round_} rounds. "
-                             f"The task has too few different sequences to keep train, valid and test apart; make it longer or its vocabulary larger.")
+            raise ValueError(f"the {split} split cannot be filled: {got} of {n} examples after {round_} rounds. The task has too few "
+                             "different sequences to keep train, valid and test apart; make it longer or its vocabulary larger.")
     return Batch(*(torch.cat(xs)[:n] for xs in zip(*kept, strict=True))) if kept else draw(0, generator(*seed))
 
 # %% ../../nbs/tasks/task.ipynb #511a200a
@@ -141,14 +141,17 @@ def check_task(
 ) -> dict:
     "Assert what every task promises; returns the evidence."
     train, valid, test = (task.batch(n, 0, s) for s in ("train", "valid", "test"))
-    seen = {"oracle": oracle_accuracy(task, train), "chance": task.chance(), "scored per row": train.scored.sum().item() / n,
+    seen = {"oracle": min(oracle_accuracy(task, b) for b in (train, valid, test)), "chance": task.chance(),
+            "scored per row": train.scored.sum().item() / n,
             "shared rows": sum(shared_rows(x.inputs, y.inputs) for x, y in ((train, valid), (train, test), (valid, test))),
-            "input range": [x.item() for x in train.inputs.aminmax()], "target range": [x.item() for x in train.targets[train.scored].aminmax()]}
+            "input range": [x.item() for x in train.inputs.aminmax()],
+            "target range": [x.item() for x in train.targets[train.scored].aminmax()]}
     assert seen["oracle"] == 1, f"the oracle is wrong somewhere: {seen['oracle']:.4f}"
     assert all(0 < c < 1 for c in seen["chance"].values()), f"a chance level outside (0, 1): {seen['chance']}"
     assert seen["shared rows"] == 0, f"splits share {seen['shared rows']} sequences"
     assert seen["scored per row"] > 0, "nothing is scored"
-    for low, high in (seen["input range"], seen["target range"]): assert 0 <= low <= high < task.vocab_size, f"ids {low} to {high} outside the vocabulary"
+    for low, high in (seen["input range"], seen["target range"]):
+        assert 0 <= low <= high < task.vocab_size, f"ids {low} to {high} outside the vocabulary"
     assert train.inputs.shape == train.targets.shape == (n, task.seq_len), f"shapes {train.inputs.shape}, {train.targets.shape}"
     assert all(map(torch.equal, train, task.batch(n, 0))), "the same seed gave another batch"
     assert not torch.equal(train.inputs, task.batch(n, 1).inputs), "another seed gave the same batch"

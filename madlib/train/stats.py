@@ -32,12 +32,13 @@ def mean_interval(
 ) -> tuple[float, float]:
     "Interval of the mean by the percentile bootstrap over seeds; (NaN, NaN) for fewer than two seeds."
     x = np.asarray(x, float)
-    if not np.isfinite(x).all(): raise ValueError(f"{np.sum(~np.isfinite(x))} of {x.size} scores are missing or infinite: decide first what such a run counts as")
+    missing = np.sum(~np.isfinite(x))
+    if missing: raise ValueError(f"{missing} of {x.size} scores are missing or infinite: decide first what such a run counts as")
     if x.size < 2: return math.nan, math.nan
     if np.ptp(x) == 0: return float(x[0]), float(x[0])
     if x.size > EXACT:
-        found = stats.bootstrap((x,), np.mean, confidence_level=level, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-        return float(found.low), float(found.high)
+        found = stats.bootstrap((x,), np.mean, confidence_level=level, method="percentile", rng=np.random.default_rng(0))
+        return tuple(map(float, found.confidence_interval))
     weights, probability = resamples(x.size)
     means = weights @ x
     order = np.argsort(means)
@@ -101,5 +102,6 @@ def percent(
     digits = 0 if math.isnan(half) or half >= 0.01 or (half == 0 and round(100 * x, 9) % 1 == 0) else 1
     text = f"{100 * x:.{digits}f}"
     if math.isnan(half) or half < 1e-12: return f"{text} %"
-    if max(high - x, x - low) > 2 * min(high - x, x - low) + 0.01 or not 0 <= x - half <= x + half <= 1: return f"{text} % ({100 * low:.{digits}f} to {100 * high:.{digits}f})"
+    lopsided = max(high - x, x - low) > 2 * min(high - x, x - low) + 0.01
+    if lopsided or not 0 <= x - half <= x + half <= 1: return f"{text} % ({100 * low:.{digits}f} to {100 * high:.{digits}f})"
     return f"{text} ± {100 * half:.{digits}f} %"
