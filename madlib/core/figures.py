@@ -19,7 +19,8 @@ COLOURS = {                                                         # Okabe and 
     "attention": "#000000", "linear": "#0072B2", "gated": "#009E73", "delta": "#D55E00",
     "levels": "#E69F00", "state-space": "#CC79A7", "recurrent": "#999999", "other": "#56B4E9",
 }
-_axis = dict(automargin=True, zeroline=False, gridcolor=FAINT, linecolor=FAINT, ticks="outside", ticklen=3, tickcolor=FAINT, title=dict(standoff=8))
+_axis = dict(automargin=True, zeroline=False, gridcolor=FAINT, linecolor=FAINT, ticks="outside", ticklen=3, tickcolor=FAINT,
+             title=dict(standoff=8))
 pio.templates["madlib"] = go.layout.Template(layout=dict(
     font=dict(family="system-ui, sans-serif", size=12, color=INK), paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
     colorway=list(COLOURS.values()), xaxis=_axis, yaxis=_axis, margin=dict(l=8, r=12, t=14, b=8), hovermode="closest",
@@ -30,8 +31,9 @@ pio.templates.default = "madlib"
 
 # %% ../../nbs/core/figures.ipynb #ff10dab4
 FAMILY = {  # a word in a variant's name -> its family; earlier entries win
-    "log_linear": "levels", "cos_log_linear": "levels", "levels": "levels", "delta": "delta", "delta_net": "delta", "gated_delta_net": "delta",
-    "kda": "delta", "gla": "gated", "retention": "gated", "ssd": "state-space", "mamba": "state-space", "ssm": "state-space", "lru": "state-space",
+    "log_linear": "levels", "cos_log_linear": "levels", "levels": "levels",
+    "delta": "delta", "delta_net": "delta", "gated_delta_net": "delta", "kda": "delta", "gla": "gated", "retention": "gated",
+    "ssd": "state-space", "mamba": "state-space", "ssm": "state-space", "lru": "state-space",
     "lstm": "recurrent", "gru": "recurrent", "rnn": "recurrent", "softmax": "attention", "attention": "attention",
     "linear": "linear", "cosformer": "linear", "elu": "linear", "relu": "linear", "cos": "linear",
 }
@@ -76,7 +78,8 @@ def _titled(fig, title, above=0):
     "Break the title into lines and leave room for it over the axes, and for `above` pixels of names between them."
     lines = textwrap.wrap(title, 70)
     pad = 5 + 10 * max(len(lines) - 1, 0)
-    return fig.update_layout(title_text="<br>".join(lines), title_pad_t=pad, margin_t=16 + 20 * len(lines) + above, height=fig.layout.height + 20 * len(lines))
+    return fig.update_layout(title_text="<br>".join(lines), title_pad_t=pad, margin_t=16 + 20 * len(lines) + above,
+                             height=fig.layout.height + 20 * len(lines))
 
 def _frame(table): return table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
 
@@ -101,7 +104,7 @@ def _levels(levels, name):
 
 # %% ../../nbs/core/figures.ipynb #3035d10b
 _diverging = [[0, COLOURS["linear"]], [0.5, "#ffffff"], [1, COLOURS["delta"]]]
-_rising = [[0, "#ffffff"], [0.5, "#7fb8d8"], [1, "#00395a"]]
+_rising = [[0, "#e9f0f4"], [0.5, "#7fb8d8"], [1, "#00395a"]]
 
 def heat(
     M,                    # a matrix: array, tensor or nested list
@@ -114,7 +117,8 @@ def heat(
     M = [[None if v != v else float(f"{v:.4g}") for v in map(float, row)] for row in (M.tolist() if hasattr(M, "tolist") else M)]
     top = max((abs(v) for row in M for v in row if v is not None), default=1) or 1
     scale = dict(colorscale=_diverging, zmin=-top, zmax=top) if centre else dict(colorscale=_rising)
-    bar = dict(orientation="h", thickness=8, len=150, lenmode="pixels", x=0, xanchor="left", yref="container", yanchor="top", ypad=6, outlinewidth=0, nticks=5, tickfont_size=10)
+    bar = dict(orientation="h", thickness=8, len=150, lenmode="pixels", x=0, xanchor="left", yref="container", yanchor="top", ypad=6,
+               outlinewidth=0, nticks=5, tickfont_size=10)
     cells = go.Heatmap(z=M, xgap=1, ygap=1, colorbar=bar, hovertemplate="row %{y}, column %{x}: %{z}<extra></extra>", **scale)
     fig = _titled(go.Figure(cells).update_layout(height=min(480, 110 + 22 * max(len(M), 4))), title, 30)
     bar_top = fig.layout.margin.t - 40                             # pixels; the scale stands between title and cells
@@ -123,7 +127,7 @@ def heat(
     fig.update_xaxes(title_text=x, constraintoward="left", **few)
     return fig.update_yaxes(title_text=y, autorange="reversed", scaleanchor="x", constraintoward="top", **few)
 
-# %% ../../nbs/core/figures.ipynb #2900fd10
+# %% ../../nbs/core/figures.ipynb #98be4078
 def grid_domains(
     n: int,        # panels
     columns: int,  # side by side
@@ -131,10 +135,12 @@ def grid_domains(
 ) -> list[tuple[list[float], list[float]]]:  # the x and y domain of each panel, row by row from the top
     "Where the panels of small multiples stand, with room for a title over each."
     w, h = 1 / columns, 1 / rows
-    gap_x, gap_y = 0.12 * w if columns > 1 else 0, 0.26 * h
+    gap_x, gap_y = 0.16 * w if columns > 1 else 0, 0.26 * h
     place = [divmod(i, columns) for i in range(n)]
-    return [([c * w + gap_x * c / columns, (c + 1) * w - gap_x * (1 - (c + 1) / columns)], [1 - (r + 1) * h, 1 - r * h - gap_y]) for r, c in place]
+    def across(c): return [c * w + gap_x * c / columns, (c + 1) * w - gap_x * (1 - (c + 1) / columns)]
+    return [(across(c), [1 - (r + 1) * h, 1 - r * h - gap_y]) for r, c in place]
 
+# %% ../../nbs/core/figures.ipynb #9ecc0739
 def _panels(fig, names, x, y, height=150):
     "Give `fig` one pair of axes per name, sharing both scales, each under its name."
     n = len(names)
@@ -149,9 +155,10 @@ def _panels(fig, names, x, y, height=150):
         if _is_share(y): fig.layout[f"yaxis{k}"].update(tickvals=[0, .5, 1], ticktext=["0", "50", "100"])
         fig.add_annotation(text=name, xref=f"x{k} domain", yref=f"y{k} domain", x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False)
     fig.update_layout(height=height * rows + 90, meta=dict(panels=n, columns=columns, row=height))
-    fig.add_annotation(text=f"{_label(y)} by {_label(x)}", xref="paper", yref="paper", x=0, y=1, xanchor="left", yanchor="bottom", yshift=-12, showarrow=False)
+    fig.add_annotation(text=f"{_label(y)} by {_label(x)}", xref="paper", yref="paper", x=0, y=1, xanchor="left", yanchor="bottom",
+                       yshift=-12, showarrow=False)
 
-# %% ../../nbs/core/figures.ipynb #98be4078
+# %% ../../nbs/core/figures.ipynb #9183c8ca
 def _seed_lines(part, x, y, seed):
     "The seeds of one arm as one line with gaps, and the median over seeds at each x."
     xs, ys = [], []
@@ -161,16 +168,18 @@ def _seed_lines(part, x, y, seed):
     middle = part.groupby(x)[y].median().dropna()
     return (xs, ys), (middle.index.tolist(), middle.round(4).tolist())
 
+# %% ../../nbs/core/figures.ipynb #c9cf1b17
 def _draw_levels(fig, levels, x="paper", name=True, **where):
     "Thin named lines across a figure or one of its panels."
     for i, (what, v) in enumerate(levels):
-        fig.add_shape(type="line", x0=0, x1=1, xref=where.get("xref", x), y0=v, y1=v, yref=where.get("yref", "y"), line=dict(color=INK, width=1, dash="dot"))
+        fig.add_shape(type="line", x0=0, x1=1, xref=where.get("xref", x), y0=v, y1=v, yref=where.get("yref", "y"),
+                      line=dict(color=INK, width=1, dash="dot"))
         if not name: continue
         close = i + 1 < len(levels) and levels[i + 1][1] - v < 0.08   # the next name needs the room above
         fig.add_annotation(text=what, x=1, y=v, xref=where.get("xref", x), yref=where.get("yref", "y"), xanchor="right", showarrow=False,
                            yanchor="top" if close else "bottom", font=dict(size=10))
 
-# %% ../../nbs/core/figures.ipynb #05994a9e
+# %% ../../nbs/core/figures.ipynb #a24f0b03
 def curves(
     table,                      # one row per (arm, seed, step): a data frame or records
     x: str = "step",
@@ -191,27 +200,32 @@ def curves(
     else: fig.update_layout(height=340, xaxis_title_text=_label(x), yaxis=_axis_of(y))
     for i, panel in enumerate(panels):
         part, k = (table[table[facet] == panel], str(i + 1) if i else "") if facet else (table, "")
-        for arm in [a for a in arms if a in set(part[of])]: _arm(fig, part[part[of] == arm], arm, (x, y, seed), k, None if facet == of else i == 0, arm in controls)
+        for arm in [a for a in arms if a in set(part[of])]:
+            _arm(fig, part[part[of] == arm], arm, (x, y, seed), k, None if facet == of else i == 0, arm in controls)
         _draw_levels(fig, lines, name=not facet, xref=f"x{k} domain", yref=f"y{k}")
     if facet: _curve_key(fig, lines, y, facet != of or None)
     return _titled(fig, title, 4 if facet else 0)
 
 def _curve_key(fig, levels, y, group):
     "What thin, thick and dotted mean, as entries of the legend: panels have no room for names."
-    def entry(name, **line): fig.add_scatter(x=[None], y=[None], mode="lines", name=name, line=dict(color=INK) | line, hoverinfo="skip", legendgroup=group and name)
+    def entry(name, **line):
+        look = dict(color=INK) | line
+        fig.add_scatter(x=[None], y=[None], mode="lines", name=name, line=look, hoverinfo="skip", legendgroup=group and name)
     entry("a seed", width=1)
     entry("median", width=2.5)
     for what, v in levels: entry(f"{what} {100 * v:.3g} %" if _is_share(y) else f"{what} {v:.3g}", width=1, dash="dot")
 
+# %% ../../nbs/core/figures.ipynb #af3d42f8
 def _arm(fig, part, arm, columns, k, legend, control):
     "Draw one arm into the panel `k`: its seeds, then its median; `legend` None means that the panel names it."
     s = style(arm, control)
     seeds, middle = _seed_lines(part, *columns)
     common = dict(mode="lines", xaxis=f"x{k}", yaxis=f"y{k}", legendgroup=arm if legend is not None else None)
     fig.add_scatter(x=seeds[0], y=seeds[1], line=dict(color=s["color"], width=1), opacity=0.4, hoverinfo="skip", showlegend=False, **common)
-    fig.add_scatter(x=middle[0], y=middle[1], line=dict(color=s["color"], width=2.5, dash=s["dash"] if legend is not None or control else "solid"), name=arm, showlegend=bool(legend), **common)
+    thick = dict(color=s["color"], width=2.5, dash=s["dash"] if legend is not None or control else "solid")
+    fig.add_scatter(x=middle[0], y=middle[1], line=thick, name=arm, showlegend=bool(legend), **common)
 
-# %% ../../nbs/core/figures.ipynb #a24f0b03
+# %% ../../nbs/core/figures.ipynb #1e5b9682
 def _stack(values, close):
     "Small vertical offsets, so that dots that would lie on one another stand side by side."
     offsets, placed = [0.0] * len(values), []
@@ -227,6 +241,7 @@ def _intervals(interval, value, of):
     if isinstance(interval, dict): return {k: v if len(v) == 3 else (None, *v) for k, v in interval.items() if v is not None}
     return {r[of]: (r[value], r[f"{value}_low"], r[f"{value}_high"]) for r in _frame(interval).to_dict("records")}
 
+# %% ../../nbs/core/figures.ipynb #2900fd10
 def _rows_of(levels, spread):
     "(name, value, reads leftwards, row) per level, such that no name is crossed by the line of another."
     span, out = (spread[1] - spread[0]) or 1, []
@@ -263,19 +278,21 @@ def dots(
         _row(fig, i, table[table[of] == arm][value].astype(float).tolist(), style(arm), arm, bars.get(arm), (spread[1] - spread[0]) / 50)
     known = [(i, float(marks[a])) for i, a in enumerate(arms) if marks.get(a) is not None]
     diamond = dict(symbol="diamond-open", size=10, color=INK, line=dict(width=2))
-    if known: fig.add_scatter(x=[v for _, v in known], y=[i for i, _ in known], mode="markers", marker=diamond, name="earlier run", hoverinfo="x")
+    if known: fig.add_scatter(x=[v for _, v in known], y=[i for i, _ in known], mode="markers", marker=diamond, name="earlier run",
+                              hoverinfo="x")
     rows = _level_names(fig, lines, spread, 30 * len(arms))
     _key(fig, bool(bars), bool(known))
     fig.update_layout(height=90 + 30 * len(arms), xaxis=_axis_of(value) | dict(showgrid=not lines))
     fig.update_yaxes(tickvals=[*range(len(arms))], ticktext=arms, range=[len(arms) - .4, -.6], ticks="", griddash="dot")
     return _titled(fig.update_layout(height=fig.layout.height + 13 * rows), title, 13 * rows)
 
-# %% ../../nbs/core/figures.ipynb #9ecc0739
+# %% ../../nbs/core/figures.ipynb #035545f7
 def _row(fig, i, values, s, arm, bar, close):
     "One arm of `dots`: interval below, dots over it, estimate on top."
     middle = bar[0] if bar and bar[0] is not None else pd.Series(values).median()
     hover = arm + ": %{x:.1%}" if close <= .02 else arm + ": %{x:.4g}"
-    if bar: fig.add_scatter(x=[bar[1], bar[2]], y=[i, i], mode="lines", line=dict(color=s["color"], width=9), opacity=.25, hoverinfo="skip", showlegend=False)
+    if bar: fig.add_scatter(x=[bar[1], bar[2]], y=[i, i], mode="lines", line=dict(color=s["color"], width=9), opacity=.25,
+                            hoverinfo="skip", showlegend=False)
     fig.add_scatter(x=[round(v, 4) for v in values], y=[i + o for o in _stack(values, close)], mode="markers", name=arm, showlegend=False,
                     hovertemplate=hover + "<extra></extra>", marker=dict(color=s["color"], size=6, opacity=.8))
     if middle == middle:
@@ -289,7 +306,7 @@ def _key(fig, bars, marks):
     entry("mean" if bars else "median", mode="markers", marker=dict(symbol="line-ns-open", size=12, color=INK, line=dict(width=2.5)))
     if bars: entry("95 % interval", mode="lines", line=dict(color=INK, width=9), opacity=.25)
 
-# %% ../../nbs/core/figures.ipynb #1e5b9682
+# %% ../../nbs/core/figures.ipynb #05994a9e
 def pairs(
     table,                      # one row per (arm, seed)
     x: str = "train_accuracy",
@@ -304,14 +321,17 @@ def pairs(
     table, fig = _frame(table).dropna(subset=[x, y]), go.Figure()
     both = [*table[x], *table[y]]
     low, high = (0, 1) if _is_share(x) and _is_share(y) else (min(both), max(both))
-    fig.add_scatter(x=[low, high], y=[low, high], mode="lines", line=dict(color=INK, width=1, dash="dot"), hoverinfo="skip", showlegend=False)
+    fig.add_scatter(x=[low, high], y=[low, high], mode="lines", line=dict(color=INK, width=1, dash="dot"), hoverinfo="skip",
+                    showlegend=False)
     arms, families = ordered(table[of]), set()
     for arm in arms:
         s, part = style(arm), table[table[of] == arm]
-        entry = dict(name=arm) if len(arms) <= 8 else dict(name=s["family"], legendgroup=s["family"], showlegend=s["family"] not in families)
+        first = s["family"] not in families
+        entry = dict(name=arm) if len(arms) <= 8 else dict(name=s["family"], legendgroup=s["family"], showlegend=first)
         families.add(s["family"])
         fig.add_scatter(x=part[x].astype(float).round(4).tolist(), y=part[y].astype(float).round(4).tolist(), mode="markers", **entry,
-                        marker=dict(color=s["color"], symbol=s["symbol"], size=9, opacity=.75), hovertemplate=arm + ": %{x:.3g}, %{y:.3g}<extra></extra>")
+                        marker=dict(color=s["color"], symbol=s["symbol"], size=9, opacity=.75),
+                        hovertemplate=arm + ": %{x:.3g}, %{y:.3g}<extra></extra>")
     _draw_levels(fig, _levels(levels, y)[:-1] if levels else [], x="x domain")
     fig.update_layout(height=420, xaxis=_axis_of(x), yaxis=_axis_of(y))
     return _titled(fig.update_layout(xaxis_title_text=xlabel or _label(x), yaxis_title_text=ylabel or _label(y)), title)
@@ -340,7 +360,7 @@ def effects(
     fig.update_yaxes(tickvals=[*range(n)], ticktext=rows["factor"].tolist(), range=[n - .4, -.75], ticks="", showgrid=False)
     return _titled(fig, title)
 
-# %% ../../nbs/core/figures.ipynb #035545f7
+# %% ../../nbs/core/figures.ipynb #6a12fb8e
 _roles = ["#b9def5", "#f5d28c", "#9fdcc8", "#ecc9dc", "#f0b894", "#9cc6e4"]  # pale, so that dark text stands on them in any theme
 
 def _lines_of(n, per): return [range(i, min(i + per, n)) for i in range(0, n, per)]
@@ -361,15 +381,19 @@ def tokens(
         asked = [targets[i] not in (-100, None) for i in line]
         pad, blank = [None] * (per_line - len(line)), [""] * (per_line - len(line))
         z += [[empty - 1 if a else None for a in asked] + pad, [names.index(roles[i]) for i in line] + pad, [None] * per_line]
-        text += [[str(targets[i]) if a else "" for i, a in zip(line, asked, strict=True)] + blank, [str(inputs[i]) for i in line] + blank, [""] * per_line]
+        answers = [str(targets[i]) if a else "" for i, a in zip(line, asked, strict=True)]
+        text += [answers + blank, [str(inputs[i]) for i in line] + blank, [""] * per_line]
     return _titled(_cells(z[:-1], text[:-1], names), title)
 
+# %% ../../nbs/core/figures.ipynb #99717568
 def _cells(z, text, names):
     "Coloured cells with their text, and a legend of the roles."
     colours = [_roles[i % len(_roles)] for i in range(len(names) - 1)] + ["#d2d2d2"]
     n = max(len(names) - 1, 1)
     scale = [[i / n, c] for i, c in enumerate(colours)] if len(names) > 1 else [[0, colours[0]], [1, colours[0]]]
-    fig = go.Figure(go.Heatmap(z=z, text=text, texttemplate="%{text}", colorscale=scale, zmin=0, zmax=n, textfont_color="#222222", showscale=False, xgap=2, ygap=2, hoverinfo="text"))
-    for name, c in zip(names, colours, strict=True): fig.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=dict(symbol="square", size=11, color=c))
+    fig = go.Figure(go.Heatmap(z=z, text=text, texttemplate="%{text}", colorscale=scale, zmin=0, zmax=n, textfont_color="#222222",
+                               showscale=False, xgap=2, ygap=2, hoverinfo="text"))
+    for name, c in zip(names, colours, strict=True):
+        fig.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=dict(symbol="square", size=11, color=c))
     fig.update_layout(height=70 + 27 * len(z), font_size=11)
     return fig.update_xaxes(visible=False).update_yaxes(visible=False, autorange="reversed")

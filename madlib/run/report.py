@@ -21,7 +21,8 @@ from ..core.record import PROGRESS_MIME, handed_over
 from .records import Run, load_run, load_runs, status_of
 
 # %% ../../nbs/run/report.ipynb #c16422f0
-_environments = {"aligned": "align*", "align": "align*", "split": "align*", "alignedat": "align*", "gathered": "align*", "gather*": "align*",
+_environments = {"aligned": "align*", "align": "align*", "split": "align*", "alignedat": "align*", "gathered": "align*",
+                 "gather*": "align*",
                  "gather": "align*", "equation": "", "equation*": "", "eqnarray": "align*"}
 
 def _plain_tex(tex):
@@ -69,6 +70,7 @@ def _math_rules(md):
     md.renderer.register("formula", lambda self, text, block=False: mathml(text, block).replace("div", "span") if block else mathml(text))
     md.renderer.register("formula_block", lambda self, text: mathml(text, block=True) + "\n")
 
+# %% ../../nbs/run/report.ipynb #d1cc54e4
 def _slug(text, taken):
     "An anchor for a heading, unlike the others on the page."
     base = re.sub(r"[^\w]+", "-", html.unescape(re.sub(r"<[^>]+>", "", text)).lower()).strip("-") or "section"
@@ -76,8 +78,9 @@ def _slug(text, taken):
     taken.add(name)
     return name
 
-# %% ../../nbs/run/report.ipynb #5e0f50f7
-_types = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
+# %% ../../nbs/run/report.ipynb #6195b572
+_types = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
+          ".webp": "image/webp"}
 
 def _renderer(page):
     "How mistune writes HTML for a page: headings into its contents, pictures into the file, code in colour."
@@ -88,11 +91,15 @@ def _renderer(page):
             if level > 1: page.contents.append((level, name, html.unescape(re.sub(r"<annotation.*?</annotation>|<[^>]+>", "", text))))
             return f'<h{level} id="{name}">{text}<a class="anchor" href="#{name}" aria-label="link to this section">#</a></h{level}>\n'
         def image(self, text, url, title=None):
-            return f'<img src="{html.escape(page.picture(url))}" alt="{html.escape(text)}">' if page.picture(url) else f'<a href="{html.escape(url)}">{text or html.escape(url)}</a>'
+            data, words = page.picture(url), html.escape(text)
+            if not data: return f'<a href="{html.escape(url)}">{words or html.escape(url)}</a>'
+            return f'<img src="{html.escape(data)}" alt="{words}">'
         def block_code(self, code, info=None):
-            return f"<pre>{highlighted(code)}</pre>\n" if (info or "").startswith(("python", "py")) else f"<pre><code>{html.escape(code)}</code></pre>\n"
+            inside = highlighted(code) if (info or "").startswith("py") else html.escape(code)
+            return f"<pre><code>{inside}</code></pre>\n"
     return Renderer(escape=False)
 
+# %% ../../nbs/run/report.ipynb #6b375429
 class _Page:
     "What a page collects while its cells are written."
     def __init__(self, folder=None, anchors=()):
@@ -139,7 +146,7 @@ def script_json(x) -> str:
     "JSON that may stand inside a script element."
     return json.dumps(x, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
-# %% ../../nbs/run/report.ipynb #6195b572
+# %% ../../nbs/run/report.ipynb #e7c44a72
 def _figure(spec, page):
     "A plotly figure: its title as a caption, a place to draw in, and its data."
     layout = dict(spec.get("layout") or {})
@@ -152,7 +159,8 @@ def _figure(spec, page):
     caption = f"<figcaption>{re.sub(r'<(?!/?(?:b|i|sub|sup)>)[^>]*>', '', words.replace('<br>', ' '))}</figcaption>" if words else ""
     page.figures += 1
     place = f'<div class="plot" role="img" aria-label="figure {page.figures}" style="min-height:{layout["height"]}px"></div>'
-    return f'<figure class="figure wide">{caption}{place}<script type="application/json">{script_json({"data": data, "layout": layout})}</script></figure>'
+    data = f'<script type="application/json">{script_json({"data": data, "layout": layout})}</script>'
+    return f'<figure class="figure wide">{caption}{place}{data}</figure>'
 
 def _lowered(trace, height, cut):
     "A trace whose colour scale hangs from the figure's top keeps its place when the title goes."
@@ -160,7 +168,7 @@ def _lowered(trace, height, cut):
     if bar.get("yref") != "container" or "y" not in bar: return trace
     return {**trace, "colorbar": {**bar, "y": round(1 - ((1 - bar["y"]) * height - cut) / (height - cut), 4)}}
 
-# %% ../../nbs/run/report.ipynb #b26a8e2a
+# %% ../../nbs/run/report.ipynb #2385c93c
 def _rich(data, page):
     "The form of an output that a page shows."
     if "application/vnd.plotly.v1+json" in data: return _figure(data["application/vnd.plotly.v1+json"], page)
@@ -176,8 +184,10 @@ def _rich(data, page):
 def _without_fetching(source):
     "Markup from an output without scripts, frames and links that would go to the network."
     source = re.sub(r"(?is)<(script|iframe|object|embed)\b.*?(</\1\s*>|$)|<link\b[^>]*>", "", source)
-    return re.sub(r"""(?i)(<(?:img|image|source|video|audio)\b[^>]*?\b(?:src|href|srcset)\s*=\s*)(["'])(?:https?:)?//.*?\2""", r'\1""', source)
+    return re.sub(r"""(?i)(<(?:img|image|source|video|audio)\b[^>]*?\b(?:src|href|srcset)\s*=\s*)(["'])(?:https?:)?//.*?\2""", r'\1""',
+                  source)
 
+# %% ../../nbs/run/report.ipynb #d632ddfc
 def _outputs(outputs, page):
     "The outputs of one cell, printed lines joined, tracebacks in their own box."
     out, printed = [], []
@@ -196,8 +206,9 @@ def _outputs(outputs, page):
 
 def _error(o):
     "An exception: its name and words first, the traceback without terminal codes below."
+    name, words = html.escape(o.get("ename", "Error")), html.escape(clean_text(o.get("evalue", "")))
     trace = html.escape(clean_text("\n".join(o.get("traceback", []))))
-    return f'<div class="error wide"><strong>✗ {html.escape(o.get("ename", "Error"))}</strong>: {html.escape(clean_text(o.get("evalue", "")))}<pre>{trace}</pre></div>'
+    return f'<div class="error wide"><strong>✗ {name}</strong>: {words}<pre>{trace}</pre></div>'
 
 # %% ../../nbs/run/report.ipynb #d3348893
 def _source(cell):
@@ -220,7 +231,7 @@ def _code(code, fold):
     what = "imports" if _only_imports(code) else f"code, {n} line{'s' if n > 1 else ''}"
     return f'<details class="code"><summary>{what}</summary>{block}</details>'
 
-# %% ../../nbs/run/report.ipynb #2385c93c
+# %% ../../nbs/run/report.ipynb #36a2af4b
 _hidden = {"hide", "default_exp"}
 
 def _cell(cell, i, page, fold, waiting):
@@ -237,6 +248,7 @@ def _cell(cell, i, page, fold, waiting):
     note = '<p class="note">never ran</p>' if never else ""
     return f'<div class="cell{" never" if never else ""}" id="cell-{i}">{shown}{note}{out}</div>'
 
+# %% ../../nbs/run/report.ipynb #43278559
 def ran(
     cell: dict,  # a code cell
 ) -> bool:
@@ -286,7 +298,7 @@ def _day(iso):
     try: return datetime.fromisoformat(str(iso).replace("Z", "+00:00")).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     except ValueError: return str(iso or "–")
 
-# %% ../../nbs/run/report.ipynb #e7c44a72
+# %% ../../nbs/run/report.ipynb #5e0f50f7
 def _is_share(c):
     "Whether a criterion speaks of shares: its metric says so, or every figure of it is at most one."
     if re.search(r"accuracy|solved|share|chance", str(c.get("metric", ""))): return True
@@ -299,26 +311,31 @@ def interval_bar(
     "A drawing of an interval against its threshold, as SVG in the colour of the text."
     known = [v for v in (c.get("value"), c.get("high"), c.get("estimate"), *(c.get("interval") or [])) if v is not None]
     if c.get("estimate") is None or c.get("value") is None: return ""
-    low, high = (min(0, *known), max(1, *known)) if _is_share(c) and min(known) >= 0 else (-max(map(abs, known)), max(map(abs, known)))
+    reach = max(map(abs, known))
+    low, high = (min(0, *known), max(1, *known)) if _is_share(c) and min(known) >= 0 else (-reach, reach)
     def at(v): return round(3 + 144 * (v - low) / ((high - low) or 1), 1)
-    value, far = at(c["value"]), c.get("high")
+    def box(x0, x1, y, h, shade):
+        return f'<rect x="{x0}" y="{y}" width="{max(x1 - x0, 1):.1f}" height="{h}" fill="currentColor" opacity="{shade}"/>'
+    def line(x0, x1, y0, y1, width): return f'<line x1="{x0}" x2="{x1}" y1="{y0}" y2="{y1}" stroke="currentColor" stroke-width="{width}"/>'
+    value, far, ends = at(c["value"]), c.get("high"), c.get("interval") or [None, None]
     good = (value, at(far)) if far is not None else (value, 147) if str(c.get("op", ">")).startswith(">") else (3, value)
-    ends = c.get("interval") or [c["estimate"]] * 2
-    bar = f'<rect x="{at(ends[0])}" y="5" width="{max(at(ends[1]) - at(ends[0]), 1):.1f}" height="5" rx="2" fill="currentColor" opacity=".55"/>' if None not in ends else ""
-    return (f'<svg class="bar" viewBox="0 0 150 15" role="img" aria-label="interval against threshold"><rect x="{good[0]}" y="1" width="{max(good[1] - good[0], 0):.1f}" '
-            f'height="13" fill="currentColor" opacity=".13"/><line x1="3" x2="147" y1="7.5" y2="7.5" stroke="currentColor" opacity=".4"/>{bar}'
-            f'<line x1="{value}" x2="{value}" y1="0" y2="15" stroke="currentColor" stroke-width="1.5"/><circle cx="{at(c["estimate"])}" cy="7.5" r="3.5" fill="currentColor"/></svg>')
+    bar = box(at(ends[0]), at(ends[1]), 5, 5, .55) if None not in ends else ""
+    drawn = box(*good, 1, 13, .13) + line(3, 147, 7.5, 7.5, .5) + bar + line(value, value, 0, 15, 1.5)
+    dot = f'<circle cx="{at(c["estimate"])}" cy="7.5" r="3.5" fill="currentColor"/>'
+    return f'<svg class="bar" viewBox="0 0 150 15" role="img" aria-label="interval against threshold">{drawn}{dot}</svg>'
 
-# %% ../../nbs/run/report.ipynb #f88f560e
+# %% ../../nbs/run/report.ipynb #b1f79c28
 SIGNS = {  # what a run or a criterion came to -> sign, tone, word
-    "proceed": ("✓", "good", "Proceed"), "kill": ("✗", "bad", "Kill"), "mixed": ("±", "warn", "Mixed"), "unclear": ("?", "warn", "Unclear"),
-    "invalid": ("!", "warn", "Invalid"), "met": ("✓", "good", "met"), "not met": ("✗", "bad", "not met"), "done": ("✓", "mute", "Done, no verdict"),
-    "failed": ("✗", "bad", "Failed"), "interrupted": ("■", "warn", "Interrupted"), "running": ("…", "mute", "Running"), "died": ("✗", "bad", "Died"),
-    "damaged": ("!", "bad", "Damaged"),
+    "proceed": ("✓", "good", "Proceed"), "kill": ("✗", "bad", "Kill"), "mixed": ("±", "warn", "Mixed"),
+    "unclear": ("?", "warn", "Unclear"), "invalid": ("!", "warn", "Invalid"),
+    "met": ("✓", "good", "met"), "not met": ("✗", "bad", "not met"),
+    "done": ("✓", "mute", "Done, no verdict"), "failed": ("✗", "bad", "Failed"), "interrupted": ("■", "warn", "Interrupted"),
+    "running": ("…", "mute", "Running"), "died": ("✗", "bad", "Died"), "damaged": ("!", "bad", "Damaged"),
 }
 
 def _sign(word): return SIGNS.get(word, ("?", "warn", str(word or "unknown")))
 
+# %% ../../nbs/run/report.ipynb #f88f560e
 def outcome(
     record: dict,  # a run.json
     status: str,   # as it really is: `died` where the record still says `running`
@@ -334,8 +351,9 @@ def _markup(x):
 def _criterion(c):
     "A criterion as the report shows it."
     sign, tone, _ = _sign(c.get("status"))
-    return dict(text=c.get("text", ""), figure=number(c.get("estimate"), c.get("interval"), _is_share(c)), bar=_markup(interval_bar(c)), n=c.get("n", ""),
-                status=c.get("status", ""), sign=sign, tone=tone, decisive=c.get("decisive"), preliminary=c.get("preliminary"), earlier=c.get("earlier") or "")
+    figure, bar = number(c.get("estimate"), c.get("interval"), _is_share(c)), _markup(interval_bar(c))
+    same = {k: c.get(k) or "" for k in ("text", "n", "status", "decisive", "preliminary", "earlier")}
+    return dict(same, figure=figure, bar=bar, sign=sign, tone=tone)
 
 def _facts(record, result):
     "What a reader asks first about how it was run."
@@ -344,61 +362,73 @@ def _facts(record, result):
     commit = str(git.get("commit") or "")[:9]
     seeds = sorted({r.get("seeds") for r in result.get("summary", []) if isinstance(r.get("seeds"), int)})
     trials = f"{cost['trials']}" + (f", {cost['reused']} reused" if cost.get("reused") else "") if cost.get("trials") is not None else None
-    rows = [("preset", record.get("preset")), ("seeds", " to ".join(dict.fromkeys(map(str, seeds[:1] + seeds[-1:]))) or (record.get("parameters") or {}).get("seeds")),
-            ("trials", trials), ("took", duration(record.get("seconds"))), ("training", duration(cost["trial_seconds"]) if cost.get("trial_seconds") else None),
-            ("cost", f"${cost['dollars']:.2f}" if cost.get("dollars") is not None else None), ("engine", record.get("engine")), ("device", record.get("device")),
+    span = " to ".join(dict.fromkeys(map(str, seeds[:1] + seeds[-1:]))) or (record.get("parameters") or {}).get("seeds")
+    trained = duration(cost["trial_seconds"]) if cost.get("trial_seconds") else None
+    price = f"${cost['dollars']:.2f}" if cost.get("dollars") is not None else None
+    rows = [("preset", record.get("preset")), ("seeds", span), ("trials", trials), ("took", duration(record.get("seconds"))),
+            ("training", trained), ("cost", price), ("engine", record.get("engine")), ("device", record.get("device")),
             ("started", _day(record.get("started"))), ("commit", commit and commit + ("" if git.get("clean") else ", uncommitted changes"))]
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
 
-# %% ../../nbs/run/report.ipynb #e236ef72
+# %% ../../nbs/run/report.ipynb #b26a8e2a
 def _shown(key, x):
     "A value of a table of the record."
     if x is None: return ""
     if isinstance(x, bool): return "yes" if x else "no"
-    if isinstance(x, float): return number(x) if re.search("accuracy|solved|plateau$|earlier|ours", str(key)) and abs(x) <= 1 else f"{x:.4g}"
-    if isinstance(x, list) and len(x) == 2 and all(isinstance(v, float) for v in x): return number(x[0], x)[len(number(x[0])):].strip() or f"{number(x[0])} to {number(x[1])}"
+    share = re.search("accuracy|solved|plateau$|earlier|ours|interval", str(key))
+    if isinstance(x, float): return number(x) if share and abs(x) <= 1 else f"{x:.4g}"
+    if share and isinstance(x, list) and len(x) == 2 and None not in x: return number(x[0], x).partition(" % ")[2]
     return json.dumps(x, ensure_ascii=False) if isinstance(x, (dict, list)) else str(x)
 
 def _grid(title, rows, open=False):
     "A table of records under a summary."
     head = list(dict.fromkeys(k for r in rows for k in r))
     numbers = [i for i, k in enumerate(head) if any(isinstance(r.get(k), (int, float)) and not isinstance(r.get(k), bool) for r in rows)]
-    return dict(title=title, head=[k.replace("_", " ") for k in head], rows=[[_shown(k, r.get(k)) for k in head] for r in rows], numbers=numbers, open=open)
+    return dict(title=title, head=[k.replace("_", " ") for k in head], rows=[[_shown(k, r.get(k)) for k in head] for r in rows],
+                numbers=numbers, open=open)
 
 def _list(title, pairs, open=False):
     "A table of names and values under a summary."
-    return dict(title=title, head=None, rows=[[str(k), _shown(k, v)] for k, v in pairs if v not in (None, "", {}, [])], numbers=[], open=open)
+    return dict(title=title, head=None, rows=[[str(k), _shown(k, v)] for k, v in pairs if v not in (None, "", {}, [])], numbers=[],
+                open=open)
 
+# %% ../../nbs/run/report.ipynb #e236ef72
 def _tables(record, result, status):
     "The record at the end of a report."
     cost = {**(record.get("cost") or {}), **(result.get("cost") or {})}
     git, changed = record.get("git") or {}, record.get("criteria_changed")
     first = "no" if changed is False else "yes" if changed else "nothing to compare yet"
     about = [("run", record.get("id")), ("status", status), ("notebook", (record.get("experiment") or {}).get("notebook")),
-             ("notebook sha256", (record.get("experiment") or {}).get("sha256")), ("started", record.get("started")), ("ended", record.get("ended")), ("device", record.get("device")),
-             ("engine", record.get("engine")), ("commit", git.get("commit")), ("tree clean", git.get("clean")), ("criteria", result.get("criteria_hash")),
+             ("notebook sha256", (record.get("experiment") or {}).get("sha256")), ("started", record.get("started")),
+             ("ended", record.get("ended")), ("device", record.get("device")),
+             ("engine", record.get("engine")), ("commit", git.get("commit")), ("tree clean", git.get("clean")),
+             ("criteria", result.get("criteria_hash")),
              ("criteria changed after the first run", first if result.get("criteria_hash") else None), *(record.get("links") or {}).items()]
-    tables = [_list("How it was run", about, open=True), _list("Parameters", (record.get("parameters") or {}).items()), _list("Cost", cost.items()),
+    tables = [_list("How it was run", about, open=True), _list("Parameters", (record.get("parameters") or {}).items()),
+              _list("Cost", cost.items()),
               _list("Versions", (record.get("versions") or {}).items()), _list("Configuration", (result.get("config") or {}).items())]
     said = [_grid("Earlier figures against ours", result["reported"], open=True)] if result.get("reported") else []
     arms = [_grid("Every arm", result["summary"])] if result.get("summary") else []
-    trials = [_grid(f"Every trial ({len(result['trials'])})", [{k: v for k, v in t.items() if k != "key"} for t in result["trials"]])] if result.get("trials") else []
+    trials = [_grid(f"Every trial ({len(result['trials'])})",
+                    [{k: v for k, v in t.items() if k != "key"} for t in result["trials"]])] if result.get("trials") else []
     return [t for t in (*said, *arms, *trials, *tables) if t["rows"]]
 
-# %% ../../nbs/run/report.ipynb #36a2af4b
+# %% ../../nbs/run/report.ipynb #48281fc8
 def _trouble(record, status, nb):
     "What stopped a run, in words, and the cell to look at."
     started, never = _started(nb) if nb else ([], [])
     broken = next((i for i in started if any(o["output_type"] == "error" for o in nb["cells"][i].get("outputs", []))), None)
     error, at = record.get("error") or {}, broken if broken is not None else started[-1] if started else None
     if not nb: where = "No notebook was kept."
-    else: where = f"{len(started)} of {len(started) + len(never)} code cells were started" + (f"; {len(never)} never ran." if never else ".")
+    else: where = f"{len(started)} of {len(started) + len(never)} code cells were started{f'; {len(never)} never ran' if never else ''}."
     said = f"{error.get('ename', '')}: {clean_text(str(error.get('evalue', ''))).strip()[:400]}".strip(": ")
     said += "." * (said[-1:] not in ("", ".", "!", "?"))
-    words = {"failed": said or "A cell raised an error.", "interrupted": "It was stopped from outside before it finished.", "died": "Its process is gone without a last word; what it had written stands below.",
+    words = {"failed": said or "A cell raised an error.", "interrupted": "It was stopped from outside before it finished.",
+             "died": "Its process is gone without a last word; what it had written stands below.",
              "running": "It has not finished; this page shows what it had written so far."}
     return f"{words[status]} {where}" if status in words else "", f"cell-{at}" if at is not None and status in words else ""
 
+# %% ../../nbs/run/report.ipynb #17b9b410
 def _run_view(record, status, nb):
     "Everything about a run that stands outside its notebook."
     result = record.get("result") or (handed_over(nb) if nb else None) or {}
@@ -406,8 +436,10 @@ def _run_view(record, status, nb):
     sign, tone, word = _sign(outcome({**record, "result": result}, status))
     trouble, at = _trouble(record, status, nb)
     criteria = [_criterion(c) for c in result.get("criteria", [])]
-    return dict(verdict=verdict, sign=sign, tone=tone, word=word, preliminary=bool(verdict.get("preliminary")) and status == "done", trouble=trouble, trouble_at=at,
-                criteria=criteria, earlier=any(c["earlier"] for c in criteria), changed=bool(record.get("criteria_changed")), facts=_facts(record, result),
+    return dict(verdict=verdict, sign=sign, tone=tone, word=word, preliminary=bool(verdict.get("preliminary")) and status == "done",
+                trouble=trouble, trouble_at=at,
+                criteria=criteria, earlier=any(c["earlier"] for c in criteria), changed=bool(record.get("criteria_changed")),
+                facts=_facts(record, result),
                 tables=_tables(record, result, status))
 
 # %% ../../nbs/run/report.ipynb #c0c5d43e
@@ -433,7 +465,7 @@ def _load(path_or_nb):
     path = Path(path_or_nb)
     return json.loads(path.read_text(encoding="utf-8")), path.parent
 
-# %% ../../nbs/run/report.ipynb #43278559
+# %% ../../nbs/run/report.ipynb #bdb9d02f
 def export_notebook(
     path_or_nb: str | Path | dict,  # an .ipynb, or a notebook as a dictionary
     out: str | Path,                # the HTML file to write
@@ -456,7 +488,8 @@ def export_notebook(
     text = page.text(lead) if lead else ""
     scripts = dict(plotly=_markup(_plotly_js()) if page.figures else "", js=_markup(_asset("page.js")))
     eyebrow = f"Run {record.get('id', '')}" if record is not None else f"madlib.{module[1]}" if module else ""
-    filled = _fill("report.html.j2", title=re.sub(r"[`$*]", "", title), heading=_markup(_inline(page, title)), lead=_markup(text), body=_markup("\n".join(filter(None, cells))),
+    filled = _fill("report.html.j2", title=re.sub(r"[`$*]", "", title), heading=_markup(_inline(page, title)), lead=_markup(text),
+                   body=_markup("\n".join(filter(None, cells))),
                    contents=contents, eyebrow=eyebrow, run=run, **scripts)
     return write_whole(out, filled)
 
@@ -482,19 +515,23 @@ def export_run(
     record = run.record if isinstance(run.record, dict) and run.record else {"id": folder.name}
     return export_notebook(nb, folder/"report.html", record=record, status=status or status_of(run))
 
-# %% ../../nbs/run/report.ipynb #d632ddfc
+# %% ../../nbs/run/report.ipynb #84807a46
 def _listed(run: Run, runs):
     "One run as a row of the list."
     r, status = run.record if isinstance(run.record, dict) else {}, status_of(run)
     experiment, result = r.get("experiment") if isinstance(r.get("experiment"), dict) else {}, r.get("result") or {}
     sign, tone, word = _sign(outcome(r, status))
     verdict, error = result.get("verdict") or {}, r.get("error") or {}
-    sentence = verdict.get("sentence") or (f"{error.get('ename', '')}: {clean_text(str(error.get('evalue', '')))}"[:200] if error else run.problem)
+    stopped = f"{error.get('ename', '')}: {clean_text(str(error.get('evalue', '')))}"[:200] if error else run.problem
+    sentence = verdict.get("sentence") or stopped
     seeds = {s.get("seeds") for s in result.get("summary", []) if s.get("seeds")} or {(r.get("parameters") or {}).get("seeds") or ""}
     link = (run.folder/"report.html").relative_to(runs).as_posix() if (run.folder/"report.html").exists() else ""
-    return dict(number=experiment.get("number") or run.folder.parent.name, title=re.sub(r"^\d+: |[`$*]", "", experiment.get("title") or run.folder.name), link=link, preset=r.get("preset") or "",
-                sign=sign, tone=tone, word=word, preliminary=bool(verdict.get("preliminary")) and status == "done", sentence=sentence, started=_day(r.get("started"))[:16],
-                started_key=r.get("started") or run.folder.name, seconds=r.get("seconds") or 0, took=duration(r.get("seconds")), seeds=", ".join(map(str, sorted(seeds, key=str))))
+    return dict(number=experiment.get("number") or run.folder.parent.name, title=re.sub(r"^\d+: |[`$*]", "",
+        experiment.get("title") or run.folder.name), link=link, preset=r.get("preset") or "",
+                sign=sign, tone=tone, word=word, preliminary=bool(verdict.get("preliminary")) and status == "done", sentence=sentence,
+                started=_day(r.get("started"))[:16],
+                started_key=r.get("started") or run.folder.name, seconds=r.get("seconds") or 0, took=duration(r.get("seconds")),
+                seeds=", ".join(map(str, sorted(seeds, key=str))))
 
 def export_index(
     runs_dir: str | Path,  # the folder of all runs

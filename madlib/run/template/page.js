@@ -40,6 +40,7 @@
     delete layout.width;
     for (const axis of new Set(["xaxis", "yaxis", ...Object.keys(layout).filter(k => /^[xy]axis\d*$/.test(k))]))
       layout[axis] = { gridcolor: ink.grid, linecolor: ink.grid, zerolinecolor: ink.grid, ...layout[axis], automargin: true };
+    if (isDark) data.forEach(t => { if (t.opacity < .5) t.opacity *= 1.6; });   // faint lines are fainter on black
     if (width < 560) layout.dragmode = false;   // a finger scrolls the page
     if (layout.meta?.panels) panels(layout, width);
     return { data, layout };
