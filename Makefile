@@ -38,7 +38,7 @@ report: $(READY)
 sync: $(READY)
 	$(BIN)/nbdev-export
 	$(BIN)/nbdev-clean
-	$(BIN)/nbdev-readme
+	$(BIN)/jupyter nbconvert --to markdown --no-input --log-level ERROR --stdout nbs/index.ipynb > README.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis site

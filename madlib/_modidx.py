@@ -383,6 +383,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'madlib.train.compare._failed': ('train/compare.html#_failed', 'madlib/train/compare.py'),
                                       'madlib.train.compare._in_flight': ('train/compare.html#_in_flight', 'madlib/train/compare.py'),
                                       'madlib.train.compare._in_turn': ('train/compare.html#_in_turn', 'madlib/train/compare.py'),
+                                      'madlib.train.compare._killed': ('train/compare.html#_killed', 'madlib/train/compare.py'),
                                       'madlib.train.compare._mixer_name': ('train/compare.html#_mixer_name', 'madlib/train/compare.py'),
                                       'madlib.train.compare._side_by_side': ('train/compare.html#_side_by_side', 'madlib/train/compare.py'),
                                       'madlib.train.compare.all_trials': ('train/compare.html#all_trials', 'madlib/train/compare.py'),

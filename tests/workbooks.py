@@ -51,7 +51,7 @@ def environment() -> dict: return {k: v for k, v in os.environ.items() if k != "
 
 def madlib(root: Path, *words: str, **kw) -> subprocess.CompletedProcess:
     "Run a command in a workbook to its end."
-    return subprocess.run(command(*words), cwd=root, env=environment(), capture_output=True, text=True, timeout=100, **kw)
+    return subprocess.run(command(*words), cwd=root, env=environment(), **{"capture_output": True, "text": True, "timeout": 100} | kw)
 
 
 def start(root: Path, *words: str) -> subprocess.Popen:

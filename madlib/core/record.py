@@ -8,7 +8,9 @@ __all__ = ['SCORES_MIME', 'PROGRESS_MIME', 'plain', 'hand_over', 'handed_over', 
 # %% ../../nbs/core/record.ipynb #033d2c82
 import json
 import math
+import sys
 
+from IPython import get_ipython
 from IPython.display import display
 
 SCORES_MIME = "application/vnd.madlib.scores+json"
@@ -57,5 +59,6 @@ class Progress:
         text = f"{int(done)} of {self.total} {self.what} {note}".strip()
         html = f'<div><progress value="{share:.4f}" max="1" style="width:14em;vertical-align:middle"></progress> {text}</div>'
         data = {PROGRESS_MIME: plain({"done": done, "total": self.total, "what": self.what, "note": note}), "text/html": html, "text/plain": text}
-        if self.handle is None: self.handle = display(data, raw=True, display_id=True)
+        if get_ipython() is None: print(f"\r{text}", end="\n" if done >= self.total else "", file=sys.stderr, flush=True)  # a plain script
+        elif self.handle is None: self.handle = display(data, raw=True, display_id=True)
         else: self.handle.update(data, raw=True)

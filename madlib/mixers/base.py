@@ -8,6 +8,7 @@ __all__ = ['ShortConv', 'Mixer', 'NoMixing', 'refuse_beyond']
 # %% ../../nbs/mixers/base.ipynb #3fb8bc6c
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -63,33 +64,37 @@ class Mixer(nn.Module):
         q, k, v = y.unflatten(-1, (3, self.n_heads, self.head_dim)).permute(2, 0, 3, 1, 4).contiguous().transpose(2, 3)
         return q, k, v, taps
 
-    def forward(self,
-        x: Float[Tensor, "b t d"],             # tokens
-        S: tuple | None = None,                # state, from an earlier call or step; None: a new text
-        seg: Int[Tensor, "b t"] | None = None, # ids of packed texts
-        return_state: bool = False,            # give the state after the last token, too
-    ):
-        "The mixer over a row of tokens: `y [B, T, D]`, or `(y, state)`."
-        q, k, v, taps = self.project(x, None if S is None else S[0], segment_number(seg, x))
-        o, memory = self.attend(q, k, v, x, None if S is None else S[1:], seg, return_state)
-        y = self.o(o.flatten(-2))
-        return (y, (taps, *memory)) if return_state else y
+# %% ../../nbs/mixers/base.ipynb #e3587c80
+@patch
+def forward(self: Mixer,
+    x: Float[Tensor, "b t d"],             # tokens
+    S: tuple | None = None,                # state, from an earlier call or step; None: a new text
+    seg: Int[Tensor, "b t"] | None = None, # ids of packed texts
+    return_state: bool = False,            # give the state after the last token, too
+):
+    "The mixer over a row of tokens: `y [B, T, D]`, or `(y, state)`."
+    q, k, v, taps = self.project(x, None if S is None else S[0], segment_number(seg, x))
+    o, memory = self.attend(q, k, v, x, None if S is None else S[1:], seg, return_state)
+    y = self.o(o.flatten(-2))
+    return (y, (taps, *memory)) if return_state else y
 
-    def step(self,
-        x: Float[Tensor, "b d"],   # one token of each row
-        S: tuple | None = None,    # state before it; None: a new text
-    ):
-        "The mixer for one token: `(y [B, D], state)`."
-        q, k, v, taps = self.project(x[:, None], None if S is None else S[0], segment_number(None, x[:, None]))
-        o, memory = self.attend_step(q[:, 0], k[:, 0], v[:, 0], x, None if S is None else S[1:])
-        return self.o(o.flatten(-2)), (taps, *memory)
+@patch
+def step(self: Mixer,
+    x: Float[Tensor, "b d"],   # one token of each row
+    S: tuple | None = None,    # state before it; None: a new text
+):
+    "The mixer for one token: `(y [B, D], state)`."
+    q, k, v, taps = self.project(x[:, None], None if S is None else S[0], segment_number(None, x[:, None]))
+    o, memory = self.attend_step(q[:, 0], k[:, 0], v[:, 0], x, None if S is None else S[1:])
+    return self.o(o.flatten(-2)), (taps, *memory)
 
-    def state_size(self,
-        T: int | None = None,   # tokens seen; only a memory that grows needs it
-    ) -> int:
-        "Floats of state per sequence, after `T` tokens."
-        taps = (self.conv.width - 1) * self.conv.weight.shape[1] if self.conv else 0
-        return taps + self.memory_size(T)
+@patch
+def state_size(self: Mixer,
+    T: int | None = None,   # tokens seen; only a memory that grows needs it
+) -> int:
+    "Floats of state per sequence, after `T` tokens."
+    taps = (self.conv.width - 1) * self.conv.weight.shape[1] if self.conv else 0
+    return taps + self.memory_size(T)
 
 # %% ../../nbs/mixers/base.ipynb #e3c98648
 class NoMixing(Mixer):

@@ -8,6 +8,7 @@ __all__ = ['LogLinear']
 # %% ../../nbs/mixers/log_linear.ipynb #01cf2fef
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 
 from ..core.basics import choose
@@ -48,12 +49,17 @@ class LogLinear(LinearAttention):
         refuse_beyond(pos, self.max_len, type(self).__name__)
         return super().features(q, k, pos)
 
-    def remember(self, q, k, v, x, memory, seg, state):
-        o, S = levels_chunk(q, k, v, None, self.level_weights(x), memory, self.indexing, self.chunk, seg, state)
-        return o, S and S[0]
-
-    def remember_step(self, q, k, v, x, memory):
-        o, S = levels_step(q, k, v, None, self.level_weights(x), memory, self.indexing)
-        return o, S[0]
-
     def memory_size(self, T=None): return self.levels * super().memory_size(T)
+
+# %% ../../nbs/mixers/log_linear.ipynb #06ce3fc9
+@patch
+def remember(self: LogLinear, q, k, v, x, memory, seg, state):
+    "Weighted sums of values and of ones over the levels, and the memories."
+    o, S = levels_chunk(q, k, v, None, self.level_weights(x), memory, self.indexing, self.chunk, seg, state)
+    return o, S and S[0]
+
+@patch
+def remember_step(self: LogLinear, q, k, v, x, memory):
+    "The same for one token."
+    o, S = levels_step(q, k, v, None, self.level_weights(x), memory, self.indexing)
+    return o, S[0]

@@ -9,7 +9,7 @@ __all__ = ['SwiGLU', 'Dropout', 'Block', 'LM', 'mixer_classes', 'n_parameters']
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from ..core.basics import choose
@@ -44,6 +44,7 @@ class Dropout(nn.Module):
         keep = words.view(torch.int16)[:x.numel()].view(x.shape) >= self.below
         return x * (keep.to(x.dtype) / (1 - self.p))
 
+# %% ../../nbs/models/lm.ipynb #b858dd16
 class Block(nn.Module):
     "Mixer and feed-forward, each behind a norm and beside a residual connection."
     def __init__(self, d_model: int, mixer: nn.Module, ffn_width: int, dropout: float):
@@ -77,6 +78,7 @@ class LM(nn.Module):
         ffn_width: int | None = None,         # width of the feed-forward layer; None: 4 x `d_model`; 0: none
         dropout: float = 0.0,                 # share of entries dropped, on what enters the residual stream
         positions: str = "learned",           # `learned` or `none`
+        embed_std: float = 1.0,               # standard deviation of embeddings and positions at the start; 1: torch's default
     ):
         super().__init__()
         mixers = mixer if isinstance(mixer, list) else [mixer] * n_layers
@@ -90,8 +92,9 @@ class LM(nn.Module):
         self.blocks = nn.ModuleList(Block(d_model, _fit(m, d_model, max_len, o), width, dropout) for m, o in zip(mixers, options, strict=True))
         self.norm, self.head, self.dropout = nn.RMSNorm(d_model), nn.Linear(d_model, vocab_size), Dropout(dropout)
         for table in (self.embed, self.position):
-            if table is not None: nn.init.normal_(table.weight, std=0.02)
+            if table is not None: nn.init.normal_(table.weight, std=embed_std)
 
+# %% ../../nbs/models/lm.ipynb #b990bb9d
 def mixer_classes(
     mixer: str | type | list,   # as `LM` takes it
 ) -> list[type]:
@@ -102,7 +105,7 @@ def _fit(mixer, d_model: int, max_len: int, options: dict) -> nn.Module:
     "A mixer that is told the longest text, if it wants to know."
     return make_mixer(mixer, d_model, **({"max_len": max_len} if "max_len" in mixer_options(mixer) else {}) | options)
 
-# %% ../../nbs/models/lm.ipynb #b858dd16
+# %% ../../nbs/models/lm.ipynb #932bff16
 @patch
 def forward(self: LM,
     tokens: Int[Tensor, "b t"],               # token ids
@@ -128,8 +131,9 @@ def enter(self: LM, tokens, pos):
     refuse_beyond(pos, self.max_len, "the model")
     return self.dropout(self.embed(tokens) + self.position(pos))
 
+# %% ../../nbs/models/lm.ipynb #15c851ba
 @patch
-def step(self: LM, token: Int[Tensor, "b"], S: tuple | None = None):
+def step(self: LM, token: Int[Tensor, " b"], S: tuple | None = None):
     "Logits `[B, vocab]` after one more token of each row, and the state."
     pos = torch.zeros_like(token) if S is None else S[0]
     x, states = self.enter(token, pos), []

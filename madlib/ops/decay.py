@@ -36,7 +36,7 @@ def segment_number(
 
 def positions(
     n: Int[Tensor, "b t"],        # number of each token's text
-    p: Int[Tensor, "b"] | None,   # tokens that the first text has had before; None: none
+    p: Int[Tensor, " b"] | None,   # tokens that the first text has had before; None: none
 ) -> Int[Tensor, "b t"]:
     "Each token's position in its own text."
     t = torch.arange(n.shape[1], device=n.device)

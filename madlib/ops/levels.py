@@ -38,7 +38,7 @@ def n_levels(T: int, indexing: str = "guo") -> int:
     return T.bit_length() if SHIFT[choose(indexing, SHIFT, "indexing")] else (T - 1).bit_length() + 1
 
 # %% ../../nbs/ops/levels.ipynb #56b6fd87
-Levels = tuple[Float[Tensor, "b h l k v"], Int[Tensor, "b"]]  # the state: memories and position
+Levels = tuple[Float[Tensor, "b h l k v"], Int[Tensor, " b"]]  # the state: memories and position
 
 def empty_levels(q: Tensor, v: Tensor, lam: Tensor) -> Levels:
     "The state before the first token, for inputs `[B, T, H, ·]` or `[B, H, ·]`."
@@ -90,7 +90,7 @@ def levels_recurrent(
 
 # %% ../../nbs/ops/levels.ipynb #7f240e0d
 def bucket_start(
-    p: Int[Tensor, "b"],   # tokens the text has had
+    p: Int[Tensor, " b"],   # tokens the text has had
     L: int,                # levels
     indexing: str,         # `guo` or `bit`
 ) -> Int[Tensor, "b l"]:

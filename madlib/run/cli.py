@@ -119,7 +119,7 @@ ENGINE = typer.Option(help="What runs the notebook; the default stands in settin
 TIMEOUT = typer.Option(min=1, metavar="SECONDS", help="The longest that one cell may take.")
 FRESH = typer.Option("--fresh", help="Train again what is finished on disk already.")
 
-@app.command("run", epilog=examples("madlib run 008", "madlib run 008 --preset smoke", "madlib run cos_log -p seeds=5 -p lr=1e-3,3e-3 --fresh"))
+@app.command("run", epilog=examples("madlib run 008", "madlib run 008 --preset smoke", "madlib run cos_log -p seeds=5 -p lr=3e-3 --fresh"))
 def run_command(
     experiment: Annotated[str, typer.Argument(help="Its number, its name, the beginning of its name, or the path of a notebook.")],
     parameter: Annotated[list[str] | None, PARAMETER] = None,
@@ -133,7 +133,7 @@ def run_command(
     Exit code 0: done, 1: failed, 2: asked wrongly, 130: interrupted."""
     settings = load_settings()
     path = find_experiment(experiment, settings.experiments)
-    asked = plan(path, split_parameters(parameter or []), preset, settings.preset, fresh)
+    asked = plan(path, split_parameters(parameter or []), preset, settings.preset, fresh, settings.workers)
     engine = choose(engine or settings.engine, ENGINES, "engine")
     print(f"{path.stem}{f', preset {asked.preset}' if asked.preset else ''}", file=sys.stderr)
     from madlib.run.local import execute_plan

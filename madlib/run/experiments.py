@@ -196,6 +196,7 @@ def plan(
     preset: str | None = None,   # the preset asked for
     default: str = "quick",      # the preset meant when none is named
     fresh: bool = False,         # ignore finished trials: the parameter `fresh`
+    workers: int = 0,            # the workbook's number of processes, for a notebook with a parameter `workers`; 0: the notebook's own
 ) -> Plan:
     "Check what was asked for against what the notebook declares."
     nb, given = read_notebook(path), dict(given or {})
@@ -203,6 +204,7 @@ def plan(
     if fresh and "fresh" not in known: raise ValueError(f"{path.stem} has no parameter named fresh, so --fresh means nothing here.")
     values = {k: read_value(v, known[choose(k, known, "parameter")]) for k, v in given.items()}
     if fresh: values["fresh"] = True
+    if workers and "workers" in known: values.setdefault("workers", workers)
     preset = plan_preset(preset, default, presets, known, values)
     if preset is not None: values["preset"] = preset
     resolved = {k: p.default for k, p in known.items()} | presets.get(preset, {}) | values

@@ -326,5 +326,5 @@ def run_experiment(
 ) -> Run:
     "Find, check, run: the record of an experiment. What was asked wrongly is a `ValueError` before anything starts."
     settings = load_settings(start)
-    asked = plan(find_experiment(experiment, settings.experiments), params, preset, settings.preset, fresh)
+    asked = plan(find_experiment(experiment, settings.experiments), params, preset, settings.preset, fresh, settings.workers)
     return execute_plan(asked, engine or settings.engine, timeout, watch, start)

@@ -524,7 +524,8 @@ def _listed(run: Run, runs):
     verdict, error = result.get("verdict") or {}, r.get("error") or {}
     stopped = f"{error.get('ename', '')}: {clean_text(str(error.get('evalue', '')))}"[:200] if error else run.problem
     sentence = verdict.get("sentence") or stopped
-    seeds = {s.get("seeds") for s in result.get("summary", []) if s.get("seeds")} or {(r.get("parameters") or {}).get("seeds") or ""}
+    asked = (r.get("parameters") or {}).get("seeds") or ""
+    seeds = {s.get("seeds") for s in result.get("summary", []) if s.get("seeds")} or set(asked.values() if isinstance(asked, dict) else [asked])
     link = (run.folder/"report.html").relative_to(runs).as_posix() if (run.folder/"report.html").exists() else ""
     return dict(number=experiment.get("number") or run.folder.parent.name, title=re.sub(r"^\d+: |[`$*]", "",
         experiment.get("title") or run.folder.name), link=link, preset=r.get("preset") or "",

@@ -10,6 +10,7 @@ __all__ = ['IGNORE', 'BUCKETS', 'ROWS', 'TASKS', 'Batch', 'hash_weights', 'bucke
 import dataclasses
 import importlib
 import math
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ def bucket_of(
     return (w[0] + (inputs * w[1:]).sum(1)) >> 60 & 15
 
 # %% ../../nbs/tasks/task.ipynb #020d5d34
-class Task:
+class Task(ABC):
     "Base of all tasks: a frozen dataclass with `vocab_size` and `seq_len` that implements `draw`, `chance` and `oracle`."
     vocab_size: int  # ids run from 0 to vocab_size-1
     seq_len: int     # tokens in a sequence
@@ -66,17 +67,17 @@ class Task:
         for field in config: choose(field, [f.name for f in dataclasses.fields(cls)], f"field of {cls.__name__}")
         return super().__new__(cls)
 
+    @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         "`n` examples from the law of the task, without a Python loop over them."
-        raise NotImplementedError
 
+    @abstractmethod
     def chance(self) -> dict[str, float]:
         "What guessing reaches, from the most ignorant guess to the best: shares in (0, 1) by name."
-        raise NotImplementedError
 
+    @abstractmethod
     def oracle(self, inputs: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
         "The right answer at every scored position, found from the inputs alone."
-        raise NotImplementedError
 
     def config(self) -> dict:
         "Everything that defines the task, as `make_task` takes it."

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from loky import get_reusable_executor
+from loky.process_executor import TerminatedWorkerError
 
 from ..core.record import Progress, hand_over
 from ..tasks.task import Task
@@ -49,7 +51,6 @@ def start_worker(parent: int) -> None:
 
 def pool(workers: int):
     "Processes for trials."
-    from loky import get_reusable_executor
     return get_reusable_executor(workers, timeout=60, initializer=start_worker, initargs=(os.getpid(),))
 
 # %% ../../nbs/train/compare.ipynb #7e369770
@@ -83,7 +84,7 @@ def train_all(
     for t in {t.variant.name: t for t in trials}.values(): t.build()  # what cannot be built fails now, not in a worker
     results = {} if fresh else {k: r | {"reused": True, "key": k} for k in keys if (r := finished(home / k))}
     todo = {k: t for k, t in zip(keys, trials, strict=True) if k not in results}
-    bar, start, already = Progress(len(keys)), time.monotonic(), len(results)
+    bar, start, already = Progress(len(keys)), time.monotonic(), len(results) + _in_flight(home, todo)  # what earlier runs left does not count as our speed
     workers = min(workers or os.cpu_count() or 1, len(todo) or 1)
     def show():
         done = len(results) + _in_flight(home, [k for k in keys if k not in results])
@@ -100,6 +101,12 @@ def _clock(seconds: float) -> str: return f"{seconds:.0f} s" if seconds < 100 el
 
 def _failed(trial: Trial, e: BaseException) -> RuntimeError:
     return RuntimeError(f"the trial of arm {trial.variant.name!r} with learning rate {trial.lr:g} and seed {trial.seed} failed: {type(e).__name__}: {e}")
+
+def _killed(home: Path, todo: dict) -> RuntimeError:
+    "What to say when the system ended a worker: which trials were being trained, and what to do."
+    names = [f"{t.variant.name} (seed {t.seed})" for k, t in todo.items() if (home / k / "progress.json").exists()]
+    return RuntimeError(f"a worker process was killed, as a rule by the system for want of memory, while training {', '.join(names) or 'its first steps'}. "
+                        "What was finished is on disk: run again to go on, with fewer workers if memory is short.")
 
 # %% ../../nbs/train/compare.ipynb #3e730282
 def _in_turn(todo, home, fresh, workers, show):
@@ -122,6 +129,7 @@ def _side_by_side(todo, home, fresh, workers, show):
             for future in done:
                 key, trial = waiting.pop(future)
                 try: yield key, future.result()
+                except TerminatedWorkerError as e: raise _killed(home, todo) from e
                 except Exception as e: raise _failed(trial, e) from e
             if not done: show()
         executor.shutdown()
@@ -184,7 +192,7 @@ def summarise(
             "accuracy": trials["accuracy"].mean(), "accuracy_low": low, "accuracy_high": high, "train_accuracy": trials["train_accuracy"].mean(),
             "solved": solved.mean(), "solved_low": solved_low, "solved_high": solved_high,
             "steps_to_solve": trials["steps_to_solve"].median() if solved.any() else None, "slowest": trials["steps_to_solve"].max() if solved.any() else None,
-            "plateau": pd.Series([p for p, _ in stuck]).median() if stuck else None, "plateau_is": max(set(names), key=names.count) if stuck else "",
+            "plateau": pd.Series([p for p, _ in stuck]).median() if stuck else None, "plateau_is": max(dict.fromkeys(names), key=names.count) if stuck else "",
             "diverged": int((trials["outcome"] == "diverged").sum()), "parameters": int(first["parameters"]), "state_size": int(first["state_size"]),
             "seconds": trials["seconds"].sum()}
 

@@ -212,9 +212,10 @@ def amount(
     row: dict,         # what `evaluate` gave
     x: float | None,   # a number of it
 ) -> str:
-    "A number as its criterion measures it: a share in per cent, anything else with three digits."
+    "A number as its criterion measures it: a share in per cent, a difference of shares in points, anything else with three digits."
     if x is None or not math.isfinite(x): return "–"
-    return f"{100 * x:.0f} %" if row["unit"] == "%" else f"{x:.3g}"
+    if row["unit"] != "%": return f"{x:.3g}"
+    return f"{round(100 * x):+d} points" if row.get("minus") and "two heaps" not in row["method"] else f"{round(100 * x)} %"
 
 def found(
     row: dict,  # what `evaluate` gave

@@ -50,6 +50,7 @@ class Model:
     dropout: float = 0.0           # share dropped
     positions: str = "learned"     # `learned` or `none`
     max_len: int | None = None     # longest text; None: the task's
+    embed_std: float = 1.0         # of embeddings and positions at the start; 1: torch's default
 
 # %% ../../nbs/train/loop.ipynb #5ef6bdef
 @dataclass(frozen=True)
@@ -237,20 +238,22 @@ class Run:
         self.step += 1
         return loss.item()
 
-    def advance(self) -> bool:
-        "Train up to the next look at validation; True while there is more to do."
-        start, losses = time.perf_counter(), []
-        self.model.train()
-        while not losses or self.step % self.train.eval_every:
-            losses.append(self.update())
-            if not math.isfinite(losses[-1]):
-                self.outcome = "diverged"
-                break
-        score = 0.0 if self.outcome else accuracy(self.model, self.valid)
-        self.history.append({"step": self.step, "train_loss": sum(losses) / len(losses), "valid_accuracy": score})
-        if score > self.best[0]: self.best = (score, copy.deepcopy(self.model.state_dict()))
-        self.seconds += time.perf_counter() - start
-        return not self.outcome and self.step < self.train.steps and not (self.train.stop_at and score >= self.train.stop_at)
+# %% ../../nbs/train/loop.ipynb #1647efe5
+@patch
+def advance(self: Run) -> bool:
+    "Train up to the next look at validation; True while there is more to do."
+    start, losses = time.perf_counter(), []
+    self.model.train()
+    while not losses or self.step % self.train.eval_every:
+        losses.append(self.update())
+        if not math.isfinite(losses[-1]):
+            self.outcome = "diverged"
+            break
+    score = 0.0 if self.outcome else accuracy(self.model, self.valid)
+    self.history.append({"step": self.step, "train_loss": sum(losses) / len(losses), "valid_accuracy": score})
+    if score > self.best[0]: self.best = (score, copy.deepcopy(self.model.state_dict()))
+    self.seconds += time.perf_counter() - start
+    return not self.outcome and self.step < self.train.steps and not (self.train.stop_at and score >= self.train.stop_at)
 
 # %% ../../nbs/train/loop.ipynb #0928fb3a
 _carried = ("step", "seconds", "history", "best", "outcome")
@@ -282,7 +285,7 @@ def result(self: Run) -> dict:
             "steps_to_solve": solve, "outcome": outcome, "seconds": self.seconds, "parameters": n_parameters(self.model),
             "state_size": self.model.state_size(trial.task.seq_len), "history": self.history}
 
-# %% ../../nbs/train/loop.ipynb #bb8948e9
+# %% ../../nbs/train/loop.ipynb #baeb7bd1
 def trials_folder(folder: str | Path | None = None) -> Path:
     "Where trials are kept: `folder`, or `.trials` among the workbook's runs, or where `MADLIB_RUNS` says that these are."
     return Path(folder) if folder else Path(os.environ.get("MADLIB_RUNS") or workbook_root() / "runs") / ".trials"
@@ -292,6 +295,7 @@ def finished(folder: Path) -> dict | None:
     try: return json.loads((folder / "trial.json").read_text())["result"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError): return None
 
+# %% ../../nbs/train/loop.ipynb #bb8948e9
 def run_trial(
     trial: Trial,                  # what to train
     folder: str | Path | None = None, # where trials are kept; None: `runs/.trials`
@@ -303,6 +307,7 @@ def run_trial(
     home = trials_folder(folder) / (key or trial.key)
     home.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(home / "lock"):
+        for crumb in home.glob(".*.*"): crumb.unlink(missing_ok=True)  # left by a write that was killed
         done = None if fresh else finished(home)
         if done: return done | {"reused": True, "key": home.name}
         run = Run(trial)
