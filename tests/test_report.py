@@ -216,7 +216,7 @@ def page(folder): return (folder/"report.html").read_text()
 def test_a_finished_run_leads_with_its_verdict(runs):
     text = page(runs["done"])
     assert text.index("✗ Kill") < text.index("Decided beforehand") < text.index('id="hypothesis"') < text.index('id="record"')
-    for words in ("Levels carry the whole effect", "98.2 % [97.5, 98.9]", "91.3 %", "this one decided", "? unclear",
+    for words in ("Levels carry the whole effect", "98.2 % [97.5, 98.9]", "91.3 %", ">decisive<", "? unclear",
                   "criteria changed after the first run", "Every trial (90)"): assert words in text, words
     assert text.count('class="plot"') == 4 and text.count("<figcaption>") == 4
     assert "90 of 90 trials" in text and "<progress>" not in text

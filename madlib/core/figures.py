@@ -100,11 +100,15 @@ def _levels(levels, name):
     "Named levels in rising order; a share gets its oracle."
     levels = dict(levels or {})
     if levels and _is_share(name): levels.setdefault("oracle", 1.0)
-    return sorted(((k, float(v)) for k, v in levels.items() if v is not None), key=lambda kv: kv[1])
+    rising, out = sorted(((k, float(v)) for k, v in levels.items() if v is not None), key=lambda kv: kv[1]), []
+    for what, v in rising:  # two levels on one spot are one line with both names
+        if out and abs(v - out[-1][1]) <= 1e-3 * abs(v): out[-1] = (f"{out[-1][0]} = {what}", v)
+        else: out.append((what, v))
+    return out
 
 # %% ../../nbs/core/figures.ipynb #3035d10b
 _diverging = [[0, COLOURS["linear"]], [0.5, "#ffffff"], [1, COLOURS["delta"]]]
-_rising = [[0, "#e9f0f4"], [0.5, "#7fb8d8"], [1, "#00395a"]]
+_rising = [[0, "#e3edf3"], [0.5, "#8ac0de"], [1, "#074f80"]]
 
 def heat(
     M,                    # a matrix: array, tensor or nested list
@@ -119,10 +123,12 @@ def heat(
     scale = dict(colorscale=_diverging, zmin=-top, zmax=top) if centre else dict(colorscale=_rising)
     bar = dict(orientation="h", thickness=8, len=150, lenmode="pixels", x=0, xanchor="left", yref="container", yanchor="top", ypad=6,
                outlinewidth=0, nticks=5, tickfont_size=10)
-    cells = go.Heatmap(z=M, xgap=1, ygap=1, colorbar=bar, hovertemplate="row %{y}, column %{x}: %{z}<extra></extra>", **scale)
-    fig = _titled(go.Figure(cells).update_layout(height=min(480, 110 + 22 * max(len(M), 4))), title, 30)
-    bar_top = fig.layout.margin.t - 40                             # pixels; the scale stands between title and cells
-    fig.update_traces(colorbar_y=1 - bar_top / fig.layout.height)
+    whole = all(v is None or v == int(v) for row in M for v in row) and max(len(M), *map(len, M)) <= 32
+    cells = go.Heatmap(z=M, xgap=1, ygap=1, hovertemplate="row %{y}, column %{x}: %{z}<extra></extra>", **scale,
+                       **(dict(texttemplate="%{z}", showscale=False) if whole else dict(colorbar=bar)))
+    room = 0 if whole else 30                                      # pixels for the scale between title and cells
+    fig = _titled(go.Figure(cells).update_layout(height=80 + room + min(520, 22 * max(len(M), 4))), title, room)
+    if not whole: fig.update_traces(colorbar_y=1 - (fig.layout.margin.t - 40) / fig.layout.height)
     few = dict(showgrid=False, constrain="domain", nticks=9, tickformat="d")
     fig.update_xaxes(title_text=x, constraintoward="left", **few)
     return fig.update_yaxes(title_text=y, autorange="reversed", scaleanchor="x", constraintoward="top", **few)
@@ -282,7 +288,7 @@ def dots(
                               hoverinfo="x")
     rows = _level_names(fig, lines, spread, 30 * len(arms))
     _key(fig, bool(bars), bool(known))
-    fig.update_layout(height=90 + 30 * len(arms), xaxis=_axis_of(value) | dict(showgrid=not lines))
+    fig.update_layout(height=90 + 30 * len(arms), xaxis=_axis_of(value) | dict(showgrid=not lines), meta=dict(row=30, rows=len(arms)))
     fig.update_yaxes(tickvals=[*range(len(arms))], ticktext=arms, range=[len(arms) - .4, -.6], ticks="", griddash="dot")
     return _titled(fig.update_layout(height=fig.layout.height + 13 * rows), title, 13 * rows)
 
@@ -338,30 +344,53 @@ def pairs(
 
 # %% ../../nbs/core/figures.ipynb #fb8eab3a
 def effects(
-    table,             # rows of factor, estimate, low, high
+    table,             # rows of factor, estimate, low, high, and kind if they are to be gathered
     title: str = "",   # the finding
     unit: str = "percentage points",  # shares are multiplied by 100 for it; any other unit leaves the numbers alone
 ) -> go.Figure:
     "A forest plot: estimates with intervals around the line of no effect."
-    rows = _frame(table)
+    rows, fig = _frame(table), go.Figure()
+    if rows.empty: return _titled(_nothing(fig, "nothing to compare"), title)
     scale = 100 if unit == "percentage points" else 1
-    fig, n = go.Figure(), len(rows)
-    for i, r in enumerate(rows.to_dict("records")):
-        low, mid, high = (scale * r[c] for c in ("low", "estimate", "high"))
-        sure = low > 0 or high < 0
-        colour = COLOURS["linear"] if sure and mid < 0 else COLOURS["delta"] if sure else INK
-        fig.add_scatter(x=[low, high], y=[i, i], mode="lines", line=dict(color=colour, width=2), hoverinfo="skip")
-        dot = dict(color=colour, size=10, symbol="circle" if sure else "circle-open", line=dict(width=2))
-        fig.add_scatter(x=[mid], y=[i], mode="markers+text", marker=dot, text=f"{mid:+.3g}", textposition="top center", name=r["factor"],
-                        hovertemplate=f"{r['factor']}: {mid:+.3g} [{low:.3g}, {high:.3g}]<extra></extra>")
+    placed, n = _headed(rows.to_dict("records"))
+    for i, _, r in placed:
+        if r: _effect(fig, i, r["factor"], *(scale * r[c] for c in ("low", "estimate", "high")))
     fig.add_shape(type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line=dict(color=INK, width=1))
-    reach = 1.08 * max([abs(scale * v) for c in ("low", "high") for v in rows[c]], default=1)
-    fig.update_layout(height=80 + 42 * n, showlegend=False, xaxis=dict(title_text=f"effect ({unit})", range=[-reach, reach]))
-    fig.update_yaxes(tickvals=[*range(n)], ticktext=rows["factor"].tolist(), range=[n - .4, -.75], ticks="", showgrid=False)
+    reach = 1.08 * max([abs(scale * v) for c in ("low", "high") for v in rows[c]])
+    fig.update_layout(height=80 + 26 * n, showlegend=False, xaxis=dict(title_text=f"effect ({unit})", range=[-reach, reach]), margin_r=110,
+                      meta=dict(row=26, rows=n))
+    fig.update_yaxes(tickvals=[i for i, *_ in placed], ticktext=[name for _, name, _ in placed], range=[n - .4, -.6], ticks="",
+                     showgrid=False)
     return _titled(fig, title)
 
 # %% ../../nbs/core/figures.ipynb #6a12fb8e
-_roles = ["#b9def5", "#f5d28c", "#9fdcc8", "#ecc9dc", "#f0b894", "#9cc6e4"]  # pale, so that dark text stands on them in any theme
+def _headed(records):
+    "(place, name, record) of each row, with a heading and no record where a new kind begins, and how many there are."
+    out = []
+    for kind in dict.fromkeys(r.get("kind") for r in records):
+        if kind: out.append((len(out), f"<b>{kind}</b>", None))
+        for r in records:
+            if r.get("kind") == kind: out.append((len(out), str(r["factor"]).removeprefix(f"{kind}: "), r))
+    return out, len(out)
+
+def _effect(fig, i, name, low, mid, high):
+    "One row of `effects`: the interval, the estimate over it, and both in numbers at the right."
+    sure, digits = low > 0 or high < 0, ".0f" if high - low > 3 else ".3g"
+    said = f"{mid:+{digits}} [{low:{digits}}, {high:{digits}}]".replace("-", "−")
+    colour = COLOURS["linear"] if sure and mid < 0 else COLOURS["delta"] if sure else INK
+    fig.add_scatter(x=[low, high], y=[i, i], mode="lines", line=dict(color=colour, width=2), hoverinfo="skip")
+    dot = dict(color=colour, size=10, symbol="circle" if sure else "circle-open", line=dict(width=2, color=colour))
+    fig.add_scatter(x=[mid], y=[i], mode="markers", marker=dot, name=name, hovertemplate=f"{name}: {said}<extra></extra>")
+    fig.add_annotation(text=said, name="value", x=1, xref="paper", y=i, xanchor="left", xshift=6, showarrow=False, font=dict(size=11))
+
+def _nothing(fig, words):
+    "A figure without data says so."
+    fig.add_annotation(text=words, x=0, y=.5, xref="paper", yref="paper", xanchor="left", showarrow=False)
+    return fig.update_layout(height=50).update_xaxes(visible=False).update_yaxes(visible=False)
+
+# %% ../../nbs/core/figures.ipynb #77937a31
+_roles = {"key": "#b9def5", "value": "#f5d28c", "separator": "#9fdcc8", "query": "#ecc9dc", "filler": "#dfe6b8", "padding": "#e6e1d6"}
+_spare = ["#f0b894", "#9cc6e4", "#c9bfe8", "#a8d5a2"]  # pale like the others, so that dark text stands on them in any theme
 
 def _lines_of(n, per): return [range(i, min(i + per, n)) for i in range(0, n, per)]
 
@@ -383,17 +412,19 @@ def tokens(
         z += [[empty - 1 if a else None for a in asked] + pad, [names.index(roles[i]) for i in line] + pad, [None] * per_line]
         answers = [str(targets[i]) if a else "" for i, a in zip(line, asked, strict=True)]
         text += [answers + blank, [str(inputs[i]) for i in line] + blank, [""] * per_line]
+        if not any(asked): del z[-3], text[-3]                      # no answers, no row for them
     return _titled(_cells(z[:-1], text[:-1], names), title)
 
-# %% ../../nbs/core/figures.ipynb #99717568
+# %% ../../nbs/core/figures.ipynb #4aeddea0
 def _cells(z, text, names):
     "Coloured cells with their text, and a legend of the roles."
-    colours = [_roles[i % len(_roles)] for i in range(len(names) - 1)] + ["#d2d2d2"]
+    others = [name for name in names[:-1] if name not in _roles]
+    colours = [_roles.get(name) or _spare[others.index(name) % len(_spare)] for name in names[:-1]] + ["#d2d2d2"]
     n = max(len(names) - 1, 1)
     scale = [[i / n, c] for i, c in enumerate(colours)] if len(names) > 1 else [[0, colours[0]], [1, colours[0]]]
     fig = go.Figure(go.Heatmap(z=z, text=text, texttemplate="%{text}", colorscale=scale, zmin=0, zmax=n, textfont_color="#222222",
                                showscale=False, xgap=2, ygap=2, hoverinfo="text"))
     for name, c in zip(names, colours, strict=True):
         fig.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=dict(symbol="square", size=11, color=c))
-    fig.update_layout(height=70 + 27 * len(z), font_size=11)
+    fig.update_layout(height=70 + 27 * len(z), font_size=11, meta=dict(least=32 * len(z[0])))
     return fig.update_xaxes(visible=False).update_yaxes(visible=False, autorange="reversed")

@@ -30,9 +30,18 @@ def _plain_tex(tex):
     tex = re.sub(r"\\label\{[^}]*\}|\\(?:nonumber|notag|displaystyle)(?![a-zA-Z])", "", tex)
     for name, known in _environments.items():
         for side in ("begin", "end"): tex = tex.replace(f"\\{side}{{{name}}}", f"\\{side}{{{known}}}" if known else "")
+    tex = re.sub(r"\\mathrel\{([+\-*:])\}\s*=", r"\\mathrel{\1=}", tex)
     tex = re.sub(r"\\(text|mathrm|textrm)\{([^{}$]*)\$([^$]*)\$([^{}$]*)\}", r"\\text{\2}\3\\text{\4}", tex)
     tex = re.sub(r"\\(?:mathrm|operatorname)\*?\{([^{}]{2,})\}", lambda m: r"\operatorname{" + re.sub(r"\\[,;: ]|~", " ", m[1]) + "}", tex)
     return tex.replace(r"\text{}", "").strip()
+
+def _spaced(out):
+    "Spaces as they are set by hand: none around a transpose, a full stop or a sign that stands alone; capital Greek upright."
+    out = re.sub(r"<mo>(\w{2,})</mo>", r'<mo lspace="0.12em" rspace="0.05em">\1</mo>', out)
+    out = re.sub(r"<mo><mrow><mo>(&#x[0-9A-F]+;|.)</mo><mo>&#x0003D;</mo></mrow></mo>", r"<mo>\1=</mo>", out)
+    out = re.sub(r"<mo>(&#x022A4;|&#x0002E;)</mo>", r'<mo lspace="0" rspace="0">\1</mo>', out)
+    out = re.sub(r"(<math[^>]*><mrow>)<mo>([^<]*)</mo>(?=</mrow></math>)", r'\1<mo lspace="0" rspace="0">\2</mo>', out)
+    return re.sub(r"<mi>(&#x0039[0-9A-F];|&#x003A[0-9];)</mi>", r'<mi mathvariant="normal">\1</mi>', out)
 
 def mathml(
     tex: str,              # a formula without its dollars
@@ -46,8 +55,7 @@ def mathml(
         unknown = re.search(r">\s*(?:\\[a-zA-Z]+|&)\s*<", out)
         if unknown: raise ValueError(f"{unknown[0]} is not known")
     except Exception: return f'<code class="badmath" title="this formula could not be set">{html.escape(tex.strip())}</code>'
-    out = out.replace('"negativethinmathspace"', '"-0.167em"')
-    out = re.sub(r"<mo>(\w{2,})</mo>", r'<mo lspace="0.12em" rspace="0.05em">\1</mo>', out)
+    out = _spaced(out.replace('"negativethinmathspace"', '"-0.167em"'))
     if not block: return out
     return f'<div class="display">{out}' + (f'<span class="tag">({html.escape(tag[1])})</span>' if tag else "") + "</div>"
 
@@ -108,7 +116,7 @@ class _Page:
         self._read = mistune.create_markdown(renderer=_renderer(self), plugins=[_math_rules, "table", "strikethrough", "footnotes"])
     def text(self, source, attachments=None):
         self.attached = attachments or {}
-        return self._read(source)
+        return re.sub(r"<table>[\s\S]*?</table>", r'<div class="scroll">\g<0></div>', self._read(source))
     def picture(self, url):
         "The data of a picture that stands beside the notebook or inside it; empty for one on the network."
         if url.startswith("data:"): return url
@@ -173,13 +181,19 @@ def _rich(data, page):
     "The form of an output that a page shows."
     if "application/vnd.plotly.v1+json" in data: return _figure(data["application/vnd.plotly.v1+json"], page)
     if PROGRESS_MIME in data: return f'<p class="note">{html.escape(clean_text(_joined(data.get("text/plain", ""))))}</p>'
-    if "text/html" in data: return f'<div class="scroll wide">{_without_fetching(_joined(data["text/html"]))}</div>'
+    if "text/html" in data: return f'<div class="scroll wide">{_one_head(_without_fetching(_joined(data["text/html"])))}</div>'
     if "image/svg+xml" in data: return f'<div class="scroll">{_without_fetching(_joined(data["image/svg+xml"]))}</div>'
     for kind in ("image/png", "image/jpeg", "image/gif"):
         if kind in data: return f'<img alt="output" src="data:{kind};base64,{_joined(data[kind]).strip()}">'
     if "text/latex" in data: return page.text(_joined(data["text/latex"]))
     if "text/markdown" in data: return f'<div class="text">{page.text(_joined(data["text/markdown"]))}</div>'
     return f'<pre class="value">{html.escape(clean_text(_joined(data.get("text/plain", ""))))}</pre>' if data.get("text/plain") else ""
+
+def _one_head(source):
+    "A data frame's head in one row, where pandas sets the index's name into a row of its own; what is missing as a dash."
+    source = re.sub(r"<th></th>((?:\s*<th>[^<]*</th>)+\s*)</tr>\s*<tr>\s*<th>([^<]+)</th>(?:\s*<th></th>)+\s*(?=</tr>\s*</thead>)",
+                    r"<th>\2</th>\1", source)
+    return re.sub(r"<td>(?:NaN|nan|None|NaT)</td>", "<td>–</td>", source) if 'class="dataframe"' in source else source
 
 def _without_fetching(source):
     "Markup from an output without scripts, frames and links that would go to the network."
@@ -223,12 +237,12 @@ def _only_imports(code):
     lines = [line.strip() for line in rest.split("\n") if line.strip()]
     return bool(lines) and all(line.startswith(("import ", "from ", "%load_ext")) for line in lines)
 
-def _code(code, fold):
-    "A cell's code, open or behind a click."
+def _code(code, fold, what=""):
+    "A cell's code, open or behind a click, which says what it will show."
     block = f'<div class="code"><pre>{highlighted(code)}</pre></div>'
     if not fold and not _only_imports(code): return block
     n = code.count("\n") + 1
-    what = "imports" if _only_imports(code) else f"code, {n} line{'s' if n > 1 else ''}"
+    what = "imports" if _only_imports(code) else f"{what or 'code'}, {n} line{'s' if n > 1 else ''}"
     return f'<details class="code"><summary>{what}</summary>{block}</details>'
 
 # %% ../../nbs/run/report.ipynb #36a2af4b
@@ -242,7 +256,8 @@ def _cell(cell, i, page, fold, waiting):
     if cell["cell_type"] != "code": return ""
     code, marks = _source(cell)
     if "hide" in marks or not code.strip(): return ""
-    shown = "" if "remove_input" in tags else _code(code, fold or bool({"hide_input", "echo"} & marks) or "hide_input" in tags)
+    what = next((t.replace("-", " ") for t in ("presets", "parameters", "injected-parameters") if t in tags), "")
+    shown = "" if "remove_input" in tags else _code(code, fold or bool({"hide_input", "echo"} & marks) or "hide_input" in tags, what)
     out = "" if {"hide_output", "output"} & marks or "remove_output" in tags else _outputs(cell.get("outputs", []), page)
     never = waiting and not ran(cell)
     note = '<p class="note">never ran</p>' if never else ""
@@ -344,6 +359,11 @@ def outcome(
     decision = ((record.get("result") or {}).get("verdict") or {}).get("decision")
     return decision if status == "done" and decision else status
 
+def _sentence(verdict):
+    "The verdict's sentence without the word that stands over it already."
+    said = re.sub(r"^[a-z]+(?: \(preliminary\))?: +", "", str(verdict.get("sentence") or ""))
+    return said[:1].upper() + said[1:]
+
 def _markup(x):
     from markupsafe import Markup
     return Markup(x)
@@ -436,9 +456,11 @@ def _run_view(record, status, nb):
     sign, tone, word = _sign(outcome({**record, "result": result}, status))
     trouble, at = _trouble(record, status, nb)
     criteria = [_criterion(c) for c in result.get("criteria", [])]
-    return dict(verdict=verdict, sign=sign, tone=tone, word=word, preliminary=bool(verdict.get("preliminary")) and status == "done",
+    said, why = _sentence(verdict), str(verdict.get("reason") or "")
+    return dict(sentence=said, reason="" if why.lower() in said.lower() else why, sign=sign, tone=tone, word=word, preliminary=bool(verdict.get("preliminary")) and status == "done",
                 trouble=trouble, trouble_at=at,
                 criteria=criteria, earlier=any(c["earlier"] for c in criteria), changed=bool(record.get("criteria_changed")),
+                some=len({bool(c["decisive"]) for c in criteria}) > 1,
                 facts=_facts(record, result),
                 tables=_tables(record, result, status))
 
@@ -523,7 +545,7 @@ def _listed(run: Run, runs):
     sign, tone, word = _sign(outcome(r, status))
     verdict, error = result.get("verdict") or {}, r.get("error") or {}
     stopped = f"{error.get('ename', '')}: {clean_text(str(error.get('evalue', '')))}"[:200] if error else run.problem
-    sentence = verdict.get("sentence") or stopped
+    sentence = _sentence(verdict) or stopped
     asked = (r.get("parameters") or {}).get("seeds") or ""
     seeds = {s.get("seeds") for s in result.get("summary", []) if s.get("seeds")} or set(asked.values() if isinstance(asked, dict) else [asked])
     link = (run.folder/"report.html").relative_to(runs).as_posix() if (run.folder/"report.html").exists() else ""

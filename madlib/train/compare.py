@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['live_with', 'start_worker', 'pool', 'all_trials', 'train_all', 'Comparison', 'compare', 'summarise', 'summary_table',
-           'conclude', 'hold_against', 'reported_table']
+           'conclude', 'had_its_chance', 'hold_against', 'reported_table']
 
 # %% ../../nbs/train/compare.ipynb #1abf06d4
 import ctypes
@@ -214,10 +214,11 @@ def conclude(
     controls: list[str] | None = None, # positive controls: at least one must solve the task; None: none is needed
     reported: list[dict] | None = None, # earlier figures: `variant`, `what`, `earlier`, and `why` if they are not comparable
     arms: list[str] | None = None,     # all arms of the experiment, should this preset run only some
+    budget: int = 0,                   # updates that the claim is about: a stuck run that had fewer has not had its chance
 ) -> dict:
     "Evaluate the criteria, decide, and hand over the result; returns what was handed over."
     s, t = result.summary, result.trials
-    rows = [evaluate(c, t, arms=arms or s["variant"].tolist()) for c in criteria]
+    rows = [had_its_chance(evaluate(c, t, arms=arms or s["variant"].tolist()), result, budget) for c in criteria]
     control = None if controls is None else s[s["variant"].isin(controls)][["variant", "solved", "seeds"]].to_dict("records")
     verdict = decide(rows, control)
     payload = {"schema": 1, "experiment": experiment, "verdict": verdict, "criteria": rows, "criteria_hash": criteria_hash(criteria), "chance": result.task.chance(),
@@ -227,6 +228,13 @@ def conclude(
                "cost": {"seconds": result.seconds, "trial_seconds": t["seconds"].sum(), "trials": len(t), "reused": int(t["reused"].sum())}}
     hand_over(payload, f"<p><b>{verdict['decision']}</b>{' (preliminary)' if verdict['preliminary'] else ''}: {verdict['reason']}</p>{criteria_html(rows)}", verdict["sentence"])
     return payload
+
+def had_its_chance(row: dict, result: Comparison, budget: int) -> dict:
+    "A criterion's row; `unclear` where it rests on stuck runs that had fewer updates than the claim is about."
+    t = result.trials
+    stuck = t[t["selected"] & t["variant"].isin([row["of"], row["minus"]]) & (t["outcome"] == "stuck")]
+    if stuck.empty or result.train.steps >= budget: return row
+    return row | {"status": "unclear", "method": f"{row['method']}; {len(stuck)} stuck runs had {result.train.steps:,} of {budget:,} updates"}
 
 def hold_against(r: dict, summary: pd.DataFrame) -> dict:
     "An earlier figure beside ours: reproduced if our interval holds it."

@@ -16,7 +16,9 @@
   // Figures are stored once and coloured for the theme at hand: text and grid, and the black and dark blue lines, which a dark page would swallow.
   const inks = { light: { text: "#4d4b46", grid: "rgba(120,118,110,.25)" }, dark: { text: "#b9b7af", grid: "rgba(170,168,160,.22)" } };
   const black = new Set(["#000000", "#000", "black", "rgb(0, 0, 0)", "rgb(0,0,0)"]);
+  const scales = { "#ffffff": "#22262b", "#e3edf3": "#22313d", "#8ac0de": "#3f86b4", "#074f80": "#d6ecfa" };   // nothing is as dark as the page, much is bright
   const recolour = (x, ink, isDark, key) => {
+    if (key === "colorscale" && isDark && Array.isArray(x)) return x.map(([at, colour]) => [at, scales[colour] ?? colour]);
     if (typeof x === "string") return x === "#707070" ? ink.text : x === "rgba(128,128,128,.28)" ? ink.grid : isDark && black.has(x) ? "#f2f0ea" : isDark && x === "#0072B2" ? "#3d94d9" : x;
     if (key === "colorscale" || key === "textfont" || x === null || typeof x !== "object") return x;
     if (Array.isArray(x)) return x.length && typeof x[0] === "number" ? x : x.map(v => recolour(v, ink, isDark));
@@ -34,6 +36,26 @@
       Object.assign(layout["yaxis" + k], { domain: [1 - (r + 1) * h, 1 - r * h - .3 * h], showticklabels: c === 0 });
     }
   };
+  // Where names beside the rows would leave no room for the rows, they stand over them.
+  const rows = (layout, width, isDark) => {
+    const { row, rows: n } = layout.meta, y = layout.yaxis;
+    if (width >= 560) return;
+    const over = { showarrow: false, yanchor: "bottom", yshift: 6, font: { size: 11 }, bgcolor: isDark ? "#15171a" : "#fffefb", borderpad: 0 };
+    layout.annotations = (layout.annotations ?? []).map(a => a.name === "value" ? { ...a, ...over, xanchor: "right", xshift: 0 } : a);
+    y.tickvals.forEach((v, i) => layout.annotations.push({ ...over, text: y.ticktext[i], x: 0, xref: "paper", xanchor: "left", y: v }));
+    (layout.shapes ?? []).forEach(s => { if (s.yref === "paper" && s.y1 > 1) s.y1 = 1 + (s.y1 - 1) * row / 42; });
+    Object.assign(y, { showticklabels: false, range: [y.range[0], y.range[1] - .2] });
+    layout.margin = { ...layout.margin, r: 12 };
+    layout.height += (42 - row) * n;
+  };
+  // Square cells on a narrow screen need less height.
+  const squares = (data, layout, width) => {
+    const z = data[0].z, top = layout.margin?.t ?? 24, high = layout.height;
+    const room = (width - 70) / z[0].length * z.length + top + 52;
+    if (room >= high) return;
+    layout.height = Math.round(room);
+    data.forEach(t => { if (t.colorbar) t.colorbar.y = 1 - (1 - t.colorbar.y) * high / layout.height; });
+  };
   const themed = (spec, width, isDark) => {
     const ink = inks[isDark ? "dark" : "light"], { data, layout } = recolour(structuredClone(spec), ink, isDark);
     Object.assign(layout, { autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { ...layout.font, color: ink.text } });
@@ -43,11 +65,15 @@
     if (isDark) data.forEach(t => { if (t.opacity < .5) t.opacity *= 1.6; });   // faint lines are fainter on black
     if (width < 560) layout.dragmode = false;   // a finger scrolls the page
     if (layout.meta?.panels) panels(layout, width);
+    if (layout.meta?.rows) rows(layout, width, isDark);
+    if (data[0]?.type === "heatmap" && layout.yaxis?.scaleanchor) squares(data, layout, width);
     return { data, layout };
   };
   const places = [...document.querySelectorAll(".plot")].map(at => ({ at, spec: JSON.parse(at.nextElementSibling.textContent) }));
   const draw = (isDark = dark()) => places.forEach(({ at, spec }) => {
+    if (spec.layout.meta?.least) at.style.minWidth = `${spec.layout.meta.least}px`;   // its box scrolls
     const width = at.clientWidth, { data, layout } = themed(spec, width, isDark);
+    at.style.minHeight = `${layout.height}px`;
     at.dataset.narrow = width < 560;
     Plotly.react(at, data, layout, { responsive: true, displaylogo: false, displayModeBar: width < 560 ? false : "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] });
   });
