@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -57,7 +58,8 @@ def madlib(root: Path, *words: str, **kw) -> subprocess.CompletedProcess:
 def start(root: Path, *words: str) -> subprocess.Popen:
     "Start a command in a workbook, as the leader of a session of its own."
     out = (root / "out").open("w")
-    return subprocess.Popen(command(*words), cwd=root, env=environment(), stdout=out, stderr=out, start_new_session=True)
+    hears = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # even if the tests themselves run under nohup
+    return subprocess.Popen(command(*words), cwd=root, env=environment(), stdout=out, stderr=out, start_new_session=True, preexec_fn=hears)
 
 
 def wait_for(what, seconds: float = 30.0, message: str = "it never came"):

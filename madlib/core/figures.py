@@ -15,8 +15,8 @@ import plotly.io as pio
 
 # %% ../../nbs/core/figures.ipynb #eee70750
 INK, FAINT = "#707070", "rgba(128,128,128,.28)"                     # text and grid, readable on white and on black
-COLOURS = {                                                         # Okabe and Ito, safe for colour-blind readers
-    "attention": "#000000", "linear": "#0072B2", "gated": "#009E73", "delta": "#D55E00",
+COLOURS = {                     # Okabe and Ito, safe for colour-blind readers; their black as a grey that a dark Jupyter does not swallow
+    "attention": "#636363", "linear": "#0072B2", "gated": "#009E73", "delta": "#D55E00",
     "levels": "#E69F00", "state-space": "#CC79A7", "recurrent": "#999999", "other": "#56B4E9",
 }
 _axis = dict(automargin=True, zeroline=False, gridcolor=FAINT, linecolor=FAINT, ticks="outside", ticklen=3, tickcolor=FAINT,
@@ -171,7 +171,8 @@ def _seed_lines(part, x, y, seed):
     for _, one in part.sort_values(x, kind="stable").groupby(seed, sort=False):
         xs += [*one[x].tolist(), None]
         ys += [None if v != v else round(v, 4) for v in one[y].astype(float)] + [None]
-    middle = part.groupby(x)[y].median().dropna()
+    held = part.pivot_table(index=x, columns=seed, values=y).sort_index().ffill()  # a seed that stopped early keeps its last value
+    middle = held.median(axis=1).dropna()
     return (xs, ys), (middle.index.tolist(), middle.round(4).tolist())
 
 # %% ../../nbs/core/figures.ipynb #c9cf1b17

@@ -94,7 +94,7 @@ def bucket_start(
     L: int,                # levels
     indexing: str,         # `guo` or `bit`
 ) -> Int[Tensor, "b l"]:
-    "A member of each bucket, $r_\\ell$; for an empty bucket a number that is never used."
+    "A member of each bucket, r; for an empty bucket a number that is never used."
     d = SHIFT[indexing]
     low = torch.arange(L, device=p.device) + d
     return ((p[:, None] - 1 + d) >> low) << low
@@ -103,7 +103,7 @@ def take_levels(
     lam: Float[Tensor, "b t h l"],   # weight of each level, for each reader
     lev: Int[Tensor, "b t s"],       # levels of pairs; `[1, T, S]` when they are the same in every row
 ) -> Float[Tensor, "b h t s"]:
-    "The weight $\\lambda_t^{(\\ell)}$ of each pair."
+    "The weight of each pair, by its level."
     B, T, H, L = lam.shape
     return lam.transpose(1, 2).gather(-1, lev.clamp(0, L - 1)[:, None].expand(B, H, T, lev.shape[-1]))
 

@@ -229,6 +229,7 @@ def conclude(
     hand_over(payload, f"<p><b>{verdict['decision']}</b>{' (preliminary)' if verdict['preliminary'] else ''}: {verdict['reason']}</p>{criteria_html(rows)}", verdict["sentence"])
     return payload
 
+# %% ../../nbs/train/compare.ipynb #a5671497
 def had_its_chance(row: dict, result: Comparison, budget: int) -> dict:
     "A criterion's row; `unclear` where it rests on stuck runs that had fewer updates than the claim is about."
     t = result.trials

@@ -13,13 +13,13 @@
   });
   system.addEventListener("change", () => { label(); draw(); });
 
-  // Figures are stored once and coloured for the theme at hand: text and grid, and the black and dark blue lines, which a dark page would swallow.
+  // Figures are stored once and coloured for the theme at hand: text and grid, and the lines of attention, black on white and white on black, and the dark blue ones.
   const inks = { light: { text: "#4d4b46", grid: "rgba(120,118,110,.25)" }, dark: { text: "#b9b7af", grid: "rgba(170,168,160,.22)" } };
-  const black = new Set(["#000000", "#000", "black", "rgb(0, 0, 0)", "rgb(0,0,0)"]);
+  const black = new Set(["#636363", "#000000", "#000", "black", "rgb(0, 0, 0)", "rgb(0,0,0)"]);
   const scales = { "#ffffff": "#22262b", "#e3edf3": "#22313d", "#8ac0de": "#3f86b4", "#074f80": "#d6ecfa" };   // nothing is as dark as the page, much is bright
   const recolour = (x, ink, isDark, key) => {
     if (key === "colorscale" && isDark && Array.isArray(x)) return x.map(([at, colour]) => [at, scales[colour] ?? colour]);
-    if (typeof x === "string") return x === "#707070" ? ink.text : x === "rgba(128,128,128,.28)" ? ink.grid : isDark && black.has(x) ? "#f2f0ea" : isDark && x === "#0072B2" ? "#3d94d9" : x;
+    if (typeof x === "string") return x === "#707070" ? ink.text : x === "rgba(128,128,128,.28)" ? ink.grid : black.has(x) ? (isDark ? "#f2f0ea" : "#000000") : isDark && x === "#0072B2" ? "#3d94d9" : x;
     if (key === "colorscale" || key === "textfont" || x === null || typeof x !== "object") return x;
     if (Array.isArray(x)) return x.length && typeof x[0] === "number" ? x : x.map(v => recolour(v, ink, isDark));
     return Object.fromEntries(Object.entries(x).map(([k, v]) => [k, recolour(v, ink, isDark, k)]));
