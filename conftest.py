@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ class NotebookItem(pytest.Item):
         handler = signal.getsignal(signal.SIGINT)  # test_nb replaces it by one that ends the process
         try: passed, _ = test_nb(self.path, skip_flags=FLAGS, cell_timeout=300)
         finally: signal.signal(signal.SIGINT, handler)
+        compiler = sys.modules.get("torch._dynamo.utils")
+        if compiler: compiler.CleanupManager.instance.clear()  # compiled cells leave hooks that would look for the notebook's names later
         assert passed, f"a cell of {self.path.relative_to(ROOT)} failed; the traceback is in the captured output"
 
     def reportinfo(self): return self.path, 0, f"notebook {self.path.relative_to(ROOT)}"
