@@ -1,12 +1,14 @@
 """Every notebook is a test; browser tests must run where they are required."""
 
+import multiprocessing
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
+import nbdev.test
 import pytest
+import torch  # noqa: F401  (imported once here, not by every notebook's process)
 
 ROOT = Path(__file__).resolve().parent
 FLAGS = ["slow", "cuda"]  # cells that the test run leaves out, as in [tool.nbdev] tst_flags
@@ -46,17 +48,19 @@ class NotebookFile(pytest.File):
     def collect(self): yield NotebookItem.from_parent(self, name="runs")
 
 
+def _run_notebook(path):
+    "Run one notebook from top to bottom as nbdev does, flags and all; the exit status says whether it passed."
+    sys.exit(not nbdev.test.test_nb(path, skip_flags=FLAGS, cell_timeout=300)[0])
+
+
 class NotebookItem(pytest.Item):
-    "Runs a notebook from top to bottom as nbdev does, flags and all."
+    "A notebook in a process of its own, so that none sees names or compiled code of another."
 
     def runtest(self):
-        from nbdev.test import test_nb
-        handler = signal.getsignal(signal.SIGINT)  # test_nb replaces it by one that ends the process
-        try: passed, _ = test_nb(self.path, skip_flags=FLAGS, cell_timeout=300)
-        finally: signal.signal(signal.SIGINT, handler)
-        compiler = sys.modules.get("torch._dynamo.utils")
-        if compiler: compiler.CleanupManager.instance.clear()  # compiled cells leave hooks that would look for the notebook's names later
-        assert passed, f"a cell of {self.path.relative_to(ROOT)} failed; the traceback is in the captured output"
+        one = multiprocessing.get_context("fork").Process(target=_run_notebook, args=(self.path,))
+        one.start()
+        one.join()
+        assert one.exitcode == 0, f"a cell of {self.path.relative_to(ROOT)} failed; the traceback is in the captured output"
 
     def reportinfo(self): return self.path, 0, f"notebook {self.path.relative_to(ROOT)}"
 

@@ -19,7 +19,7 @@ MAY_IMPORT = {"core": set(), "tasks": {"core"}, "ops": {"core"}, "mixers": {"cor
 MODULES = sorted(p for p in (ROOT / "madlib").rglob("*.py") if p.parent != ROOT / "madlib")
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in str(p))
 DEFINITIONS = [p for p in NOTEBOOKS if p.parent.name in MAY_IMPORT]
-EXPERIMENTS = [p for p in NOTEBOOKS if p.parent.name == "experiments"]
+RUN = [p for p in NOTEBOOKS if p.parent.name in ("experiments", "benchmarks")]
 name = lambda p: str(p.relative_to(ROOT))
 
 
@@ -92,8 +92,8 @@ def test_a_definition_has_the_anatomy_of_a_page(path):
     assert any(c.outputs for c in code), "a definition keeps its outputs: they are the page"
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
-def test_an_experiment_is_committed_without_outputs_and_with_its_tags(path):
+@pytest.mark.parametrize("path", RUN, ids=name)
+def test_what_is_run_is_committed_without_outputs_and_with_its_tags(path):
     nb = nbformat.read(path, 4)
     assert not any(c.get("outputs") for c in nb.cells), "executed notebooks live in runs/"
     tags = [t for c in nb.cells for t in c.metadata.get("tags", [])]

@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..ops.decay import segment_number
+from ..ops.chunks import segment_number
 
 # %% ../../nbs/mixers/base.ipynb #48972e24
 class ShortConv(nn.Module):

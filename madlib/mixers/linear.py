@@ -12,7 +12,8 @@ from fastcore.basics import patch
 
 from ..core.basics import choose
 from .base import Mixer
-from ..ops.decay import decay_chunk, decay_step, positions, segment_number
+from ..ops.chunks import positions, segment_number
+from ..ops.decay import decay_chunk, decay_step
 
 # %% ../../nbs/mixers/linear.ipynb #b3813a84
 FEATURES = {"elu1": lambda u: F.elu(u) + 1, "relu": F.relu}

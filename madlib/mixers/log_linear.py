@@ -55,11 +55,11 @@ class LogLinear(LinearAttention):
 @patch
 def remember(self: LogLinear, q, k, v, x, memory, seg, state):
     "Weighted sums of values and of ones over the levels, and the memories."
-    o, S = levels_chunk(q, k, v, None, self.level_weights(x), memory, self.indexing, self.chunk, seg, state)
+    o, S = levels_chunk(q, k, v, None, self.level_weights(x), None, memory, self.indexing, self.chunk, seg, state)
     return o, S and S[0]
 
 @patch
 def remember_step(self: LogLinear, q, k, v, x, memory):
     "The same for one token."
-    o, S = levels_step(q, k, v, None, self.level_weights(x), memory, self.indexing)
+    o, S = levels_step(q, k, v, None, self.level_weights(x), None, memory, self.indexing)
     return o, S[0]

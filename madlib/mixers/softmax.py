@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .base import Mixer
-from ..ops.decay import segment_number
+from ..ops.chunks import segment_number
 
 # %% ../../nbs/mixers/softmax.ipynb #007ab9d5
 class Softmax(Mixer):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..core.basics import choose
 from ..mixers.base import refuse_beyond
 from ..mixers.registry import make_mixer, mixer_class, mixer_options
-from ..ops.decay import positions, segment_number
+from ..ops.chunks import positions, segment_number
 
 # %% ../../nbs/models/lm.ipynb #2efeafb8
 class SwiGLU(nn.Module):

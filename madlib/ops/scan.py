@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .decay import segment_number
+from .chunks import segment_number
 
 # %% ../../nbs/ops/scan.ipynb #f4b13181
 def act(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['GUIDE', 'app', 'PARAMETER', 'PRESET', 'ENGINES', 'ENGINE', 'TIMEOUT', 'FRESH', 'LAB', 'Plain', 'examples',
-           'begin_here', 'said', 'table', 'split_parameters', 'build_report', 'short', 'last_words', 'run_command',
-           'list_command', 'status_command', 'runs_meant', 'report_notebook', 'report_command', 'new_command',
-           'lab_command']
+           'begin_here', 'said', 'table', 'split_parameters', 'build_report', 'short', 'last_words', 'run_notebook',
+           'run_command', 'shelf', 'list_command', 'bench_command', 'status_command', 'runs_meant', 'report_notebook',
+           'report_command', 'new_command', 'lab_command']
 
 # %% ../../nbs/run/cli.ipynb #be45bfc7
 import os
@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..core.basics import choose
-from .experiments import experiments, find_experiment, plan
+from .experiments import Experiment, benchmarks, experiments, find_experiment, plan
 from .records import Run, load_runs, status_of
 from .settings import Settings, load_settings
 
@@ -44,7 +44,7 @@ madlib: is this sequence mixer worth scaling? Asked on tasks small enough to ans
   madlib run 008                 run it properly; the last line is the path of its report
   madlib lab                     open the workbook in JupyterLab
 
-Then: madlib status, madlib report, madlib new 065 "title". Each explains itself with --help."""
+Then: madlib status, madlib report, madlib bench, madlib new 065 "title". Each explains itself with --help."""
 
 app = typer.Typer(cls=Plain, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
                   help="Run experiment notebooks, keep true records of them, and read their reports.")
@@ -59,8 +59,9 @@ def begin_here(context: typer.Context) -> None:
     if context.invoked_subcommand is None: print(GUIDE)
 
 def said(run: Run) -> str:
-    "What a run found, in a line; nothing when it has no result."
-    return ((run.record.get("result") or {}).get("verdict") or {}).get("sentence", "")
+    "What a run found, in a line: its verdict, or what a benchmark measured; nothing when it has no result."
+    result = run.record.get("result") or {}
+    return (result.get("verdict") or {}).get("sentence") or result.get("finding") or ""
 
 def table(
     heads: list[str],
@@ -119,6 +120,27 @@ ENGINE = typer.Option(help="What runs the notebook; the default stands in settin
 TIMEOUT = typer.Option(min=1, metavar="SECONDS", help="The longest that one cell may take.")
 FRESH = typer.Option("--fresh", help="Train again what is finished on disk already.")
 
+def run_notebook(
+    path: Path,                   # an experiment or a benchmark
+    settings: Settings,
+    parameter: list[str] | None,  # name=value
+    preset: str | None,
+    engine: str | None,
+    timeout: int | None,
+    fresh: bool = False,
+) -> None:
+    "Check what was asked, run it, say how it ended; exits."
+    asked = plan(path, split_parameters(parameter or []), preset, settings.preset, fresh, settings.workers)
+    engine = choose(engine or settings.engine, ENGINES, "engine")
+    print(f"{path.stem}{f', preset {asked.preset}' if asked.preset else ''}", file=sys.stderr)
+    from madlib.run.local import execute_plan
+    try: run = execute_plan(asked, engine, timeout)
+    except OSError as e:
+        print(f"madlib: the record of this run is not complete: {e}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    raise typer.Exit(last_words(run))
+
+# %% ../../nbs/run/cli.ipynb #f7b82af6
 @app.command("run", epilog=examples("madlib run 008", "madlib run 008 --preset smoke", "madlib run cos_log -p seeds=5 -p lr=3e-3 --fresh"))
 def run_command(
     experiment: Annotated[str, typer.Argument(help="Its number, its name, the beginning of its name, or the path of a notebook.")],
@@ -132,34 +154,51 @@ def run_command(
 
     Exit code 0: done, 1: failed, 2: asked wrongly, 130: interrupted."""
     settings = load_settings()
-    path = find_experiment(experiment, settings.experiments)
-    asked = plan(path, split_parameters(parameter or []), preset, settings.preset, fresh, settings.workers)
-    engine = choose(engine or settings.engine, ENGINES, "engine")
-    print(f"{path.stem}{f', preset {asked.preset}' if asked.preset else ''}", file=sys.stderr)
-    from madlib.run.local import execute_plan
-    try: run = execute_plan(asked, engine, timeout)
-    except OSError as e:
-        print(f"madlib: the record of this run is not complete: {e}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    raise typer.Exit(last_words(run))
+    run_notebook(find_experiment(experiment, settings.experiments), settings, parameter, preset, engine, timeout, fresh)
 
 # %% ../../nbs/run/cli.ipynb #364e0281
+def shelf(
+    cards: list[Experiment],  # as the notebooks describe themselves
+    runs: list[Run],
+    none: str,                # the status of one without a run
+) -> str:
+    "Each notebook in a line, and what its last run found below it."
+    rows, notes = [], []
+    for e in cards:
+        mine = [r for r in runs if not r.problem and r.record["experiment"].get("name") == e.name]
+        last = next((r for r in reversed(mine) if said(r) and r.record.get("preset") != "smoke"), mine[-1] if mine else None)
+        title = e.title.removeprefix(f"{e.number}:").strip()
+        rows.append([e.number or e.path.stem, status_of(last) if last else none, str(len(mine)), " ".join(e.presets), title])
+        notes.append(e.problem or (said(last) if last else ""))
+    lines = table(["", "status", "runs", "presets", "title"], rows).splitlines()
+    return "\n".join("\n".join([line, f"     {found}"] if found else [line]) for line, found in zip(lines, ["", *notes], strict=True))
+
+# %% ../../nbs/run/cli.ipynb #4493b10c
 @app.command("list", epilog=examples("madlib list"))
 def list_command() -> None:
     """The experiments and what came out of them.
 
     An experiment without a run is a proposal."""
     settings = load_settings()
-    runs, rows, notes = load_runs(settings.runs), [], []
-    for e in experiments(settings.experiments):
-        mine = [r for r in runs if not r.problem and r.record["experiment"].get("name") == e.name]
-        last = next((r for r in reversed(mine) if said(r) and r.record.get("preset") != "smoke"), mine[-1] if mine else None)
-        title = e.title.removeprefix(f"{e.number}:").strip()
-        rows.append([e.number, status_of(last) if last else "proposal", str(len(mine)), " ".join(e.presets), title])
-        notes.append(e.problem or (said(last) if last else ""))
-    if not rows: return print(f"No experiments in {short(settings.experiments)} yet. Write one: madlib new 001 \"Does it work?\"")
-    lines = table(["", "status", "runs", "presets", "title"], rows).splitlines()
-    for line, found in zip(lines, ["", *notes], strict=True): print("\n".join([line, f"     {found}"] if found else [line]))
+    cards = experiments(settings.experiments)
+    if not cards: return print(f"No experiments in {short(settings.experiments)} yet. Write one: madlib new 001 \"Does it work?\"")
+    print(shelf(cards, load_runs(settings.runs), "proposal"))
+
+@app.command("bench", epilog=examples("madlib bench", "madlib bench ops --preset smoke", "madlib bench ops -p repeats=9"))
+def bench_command(
+    name: Annotated[str | None, typer.Argument(help="The benchmark; without it, the list of those that exist.")] = None,
+    parameter: Annotated[list[str] | None, PARAMETER] = None,
+    preset: Annotated[str | None, PRESET] = None,
+    engine: Annotated[str | None, ENGINE] = None,
+    timeout: Annotated[int | None, TIMEOUT] = None,
+) -> None:
+    """Run a benchmark notebook, or list the benchmarks.
+
+    A benchmark measures and decides nothing; its record and report are kept like an experiment's. Exit codes as for madlib run."""
+    settings = load_settings()
+    cards = {e.path.stem: e for e in benchmarks(settings.benchmarks)}
+    if name: return run_notebook(cards[choose(name, cards, "benchmark")].path, settings, parameter, preset, engine, timeout)
+    print(shelf([*cards.values()], load_runs(settings.runs), "not run") if cards else f"No benchmarks in {short(settings.benchmarks)} yet.")
 
 # %% ../../nbs/run/cli.ipynb #1fb49ea3
 @app.command("status", epilog=examples("madlib status", "madlib status --last 50"))
@@ -180,15 +219,15 @@ def status_command(
     print(table(["run", "experiment", "preset", "status", "time", "result"], rows))
     if len(runs) > last: print(f"… and {len(runs) - last} older ones (--last {len(runs)})")
 
-# %% ../../nbs/run/cli.ipynb #4493b10c
+# %% ../../nbs/run/cli.ipynb #3e801995
 def runs_meant(
-    what: str,           # all, an experiment, or the id of a run or its end
+    what: str,           # all, an experiment, the id of a run or its end, or a folder of runs such as bench-ops
     settings: Settings,
 ) -> list[Run]:
     "The runs that `what` means; a `ValueError` when there are none."
     runs = [r for r in load_runs(settings.runs) if not r.problem]
     if what == "all": return runs
-    found = [r for r in runs if r.folder.name == what or (len(what) >= 4 and what in r.folder.name)]
+    found = [r for r in runs if what in (r.folder.name, r.folder.parent.name) or (len(what) >= 4 and what in r.folder.name)]
     if found: return found
     path = find_experiment(what, settings.experiments)
     found = [r for r in runs if r.record["experiment"].get("name") == path.stem]
@@ -209,10 +248,10 @@ def report_notebook(
     page.parent.mkdir(parents=True, exist_ok=True)
     return export_notebook(path, page)
 
-# %% ../../nbs/run/cli.ipynb #3e801995
+# %% ../../nbs/run/cli.ipynb #3a503f12
 @app.command("report", epilog=examples("madlib report", "madlib report 008", "madlib report nbs/mixers/log_linear.ipynb"))
 def report_command(
-    what: Annotated[str, typer.Argument(help="all, an experiment, the id of a run or a part of it, or the path of any notebook.")] = "all",
+    what: Annotated[str, typer.Argument(help="all, an experiment, a benchmark as bench-NAME, the id of a run or a part of it, or the path of any notebook.")] = "all",
 ) -> None:
     """Build pages from records.
 

@@ -33,7 +33,7 @@ from papermill.parameterize import parameterize_notebook
 
 from ..core.basics import choose, write_whole
 from ..core.record import PROGRESS_MIME, handed_over
-from .experiments import Plan, describe, find_experiment, plan
+from .experiments import BENCH, Plan, describe, find_experiment, plan
 from .progress import Watch, show_progress
 from .records import Run, begin, criteria_changed, load_runs, note, now, scrub
 from .settings import load_settings
@@ -297,7 +297,7 @@ def execute_plan(
 ) -> Run:
     "Run a notebook and keep its record; whatever ends the run, the record is true."
     settings, kind = load_settings(start), ENGINES[choose(engine, ENGINES, "engine")]
-    card, root = describe(asked.path), settings.root
+    card, root = describe(asked.path, BENCH if asked.path.parent == settings.benchmarks else ""), settings.root
     experiment = {"number": card.number, "name": card.name, "title": card.title, "notebook": place(asked.path, root),
                   "sha256": hashlib.sha256(asked.path.read_bytes()).hexdigest()}
     watch = watch or Watch()

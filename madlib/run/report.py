@@ -344,6 +344,7 @@ SIGNS = {  # what a run or a criterion came to -> sign, tone, word
     "proceed": ("✓", "good", "Proceed"), "kill": ("✗", "bad", "Kill"), "mixed": ("±", "warn", "Mixed"),
     "unclear": ("?", "warn", "Unclear"), "invalid": ("!", "warn", "Invalid"),
     "met": ("✓", "good", "met"), "not met": ("✗", "bad", "not met"),
+    "measured": ("✓", "mute", "Measured"),
     "done": ("✓", "mute", "Done, no verdict"), "failed": ("✗", "bad", "Failed"), "interrupted": ("■", "warn", "Interrupted"),
     "running": ("…", "mute", "Running"), "died": ("✗", "bad", "Died"), "damaged": ("!", "bad", "Damaged"),
 }
@@ -355,13 +356,14 @@ def outcome(
     record: dict,  # a run.json
     status: str,   # as it really is: `died` where the record still says `running`
 ) -> str:
-    "The one word for a run: its decision if it finished with one, else its status."
-    decision = ((record.get("result") or {}).get("verdict") or {}).get("decision")
+    "The one word for a run: its decision if it finished with one, `measured` if it finished with a finding, else its status."
+    result = record.get("result") or {}
+    decision = (result.get("verdict") or {}).get("decision") or ("measured" if result.get("finding") else "")
     return decision if status == "done" and decision else status
 
-def _sentence(verdict):
-    "The verdict's sentence without the word that stands over it already."
-    said = re.sub(r"^[a-z]+(?: \(preliminary\))?: +", "", str(verdict.get("sentence") or ""))
+def _sentence(result):
+    "The verdict's sentence without the word that stands over it already; the finding of a run without a verdict."
+    said = re.sub(r"^[a-z]+(?: \(preliminary\))?: +", "", str((result.get("verdict") or {}).get("sentence") or result.get("finding") or ""))
     return said[:1].upper() + said[1:]
 
 def _markup(x):
@@ -387,7 +389,7 @@ def _facts(record, result):
     price = f"${cost['dollars']:.2f}" if cost.get("dollars") is not None else None
     rows = [("preset", record.get("preset")), ("seeds", span), ("trials", trials), ("took", duration(record.get("seconds"))),
             ("training", trained), ("cost", price), ("engine", record.get("engine")), ("device", record.get("device")),
-            ("started", _day(record.get("started"))), ("commit", commit and commit + ("" if git.get("clean") else ", uncommitted changes"))]
+            ("threads", (result.get("config") or {}).get("threads")), ("started", _day(record.get("started"))), ("commit", commit and commit + ("" if git.get("clean") else ", uncommitted changes"))]
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
 
 # %% ../../nbs/run/report.ipynb #b26a8e2a
@@ -428,6 +430,7 @@ def _tables(record, result, status):
               _list("Cost", cost.items()),
               _list("Versions", (record.get("versions") or {}).items()), _list("Configuration", (result.get("config") or {}).items())]
     said = [_grid("Earlier figures against ours", result["reported"], open=True)] if result.get("reported") else []
+    said += [_grid("What was measured", result["measured"], open=True)] if result.get("measured") else []
     arms = [_grid("Every arm", result["summary"])] if result.get("summary") else []
     trials = [_grid(f"Every trial ({len(result['trials'])})",
                     [{k: v for k, v in t.items() if k != "key"} for t in result["trials"]])] if result.get("trials") else []
@@ -456,7 +459,7 @@ def _run_view(record, status, nb):
     sign, tone, word = _sign(outcome({**record, "result": result}, status))
     trouble, at = _trouble(record, status, nb)
     criteria = [_criterion(c) for c in result.get("criteria", [])]
-    said, why = _sentence(verdict), str(verdict.get("reason") or "")
+    said, why = _sentence(result), str(verdict.get("reason") or "")
     return dict(sentence=said, reason="" if why.lower() in said.lower() else why, sign=sign, tone=tone, word=word, preliminary=bool(verdict.get("preliminary")) and status == "done",
                 trouble=trouble, trouble_at=at,
                 criteria=criteria, earlier=any(c["earlier"] for c in criteria), changed=bool(record.get("criteria_changed")),
@@ -545,7 +548,7 @@ def _listed(run: Run, runs):
     sign, tone, word = _sign(outcome(r, status))
     verdict, error = result.get("verdict") or {}, r.get("error") or {}
     stopped = f"{error.get('ename', '')}: {clean_text(str(error.get('evalue', '')))}"[:200] if error else run.problem
-    sentence = _sentence(verdict) or stopped
+    sentence = _sentence(result) or stopped
     asked = (r.get("parameters") or {}).get("seeds") or ""
     seeds = {s.get("seeds") for s in result.get("summary", []) if s.get("seeds")} or set(asked.values() if isinstance(asked, dict) else [asked])
     link = (run.folder/"report.html").relative_to(runs).as_posix() if (run.folder/"report.html").exists() else ""

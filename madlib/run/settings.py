@@ -20,11 +20,12 @@ class Settings:
     root: Path               # the folder that holds settings.ini
     runs: Path               # where records go
     experiments: Path        # where experiment notebooks are
+    benchmarks: Path         # where benchmark notebooks are
     engine: str = "local"    # what runs a notebook when nothing is said
     preset: str = "quick"    # the preset that is meant when none is named
     workers: int = 0         # processes that train side by side; 0: one for each core
 
-KNOWN = ("runs", "experiments", "engine", "preset", "workers")
+KNOWN = ("runs", "experiments", "benchmarks", "engine", "preset", "workers")
 
 # %% ../../nbs/run/settings.ipynb #6b7153d6
 def load_settings(
@@ -43,6 +44,7 @@ def load_settings(
         root=root,
         runs=Path(os.environ.get("MADLIB_RUNS") or root/given.get("runs", "runs")).resolve(),
         experiments=(root/given.get("experiments", "nbs/experiments")).resolve(),
+        benchmarks=(root/given.get("benchmarks", "nbs/benchmarks")).resolve(),
         engine=given.get("engine", "local"),
         preset=given.get("preset", "quick"),
         workers=int(workers))
