@@ -256,6 +256,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'madlib.ops.levels.n_levels': ('ops/levels.html#n_levels', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.plain_weights': ('ops/levels.html#plain_weights', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.read_levels': ('ops/levels.html#read_levels', 'madlib/ops/levels.py'),
+                                   'madlib.ops.levels.read_memories': ('ops/levels.html#read_memories', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.take_levels': ('ops/levels.html#take_levels', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.write_levels': ('ops/levels.html#write_levels', 'madlib/ops/levels.py')},
             'madlib.ops.scan': { 'madlib.ops.scan.Level': ('ops/scan.html#level', 'madlib/ops/scan.py'),

@@ -50,7 +50,7 @@ def into_chunks(
     if x is None: return None
     N = -(-x.shape[1] // C)
     if N * C > x.shape[1]: x = torch.cat([x, x.new_zeros(x.shape[0], N * C - x.shape[1], *x.shape[2:])], 1)
-    return x.unflatten(1, (N, C)).transpose(2, 3)
+    return x.unflatten(1, (N, C)).transpose(2, 3).contiguous()  # once here, or every product copies it again
 
 def from_chunks(x: Float[Tensor, "b n h c *d"], T: int) -> Float[Tensor, "b t h *d"]:
     "The first `T` tokens of chunked outputs as a row."
@@ -165,6 +165,7 @@ def scores(
     r: Float[Tensor, "... r c k"],   # rows that read
     k: Float[Tensor, "... c k"],     # keys
     g: Tensor | None,                # log decays: None, `[…, C]` or `[…, C, K]`
+    masked: bool = True,             # False: without decay, scores of the future are left in
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     "Equation (1), $r e^{G}$, $k e^{G_C - G}$ and $e^{G_C}$ as a column: what a chunk needs of its decay."
     R, C = r.shape[-3:-1]
@@ -175,7 +176,7 @@ def scores(
         A, Q, E, D = (t.unflatten(0, k.shape[:-2]) for t in (A, Q, E, D))
         return A[..., :C, :C], Q[..., :C, :], E[..., :C, :], D[..., None]
     A = (r.flatten(-3, -2) @ k.mT).unflatten(-2, (R, C))
-    if g is None: return A.tril(), r, k, None
+    if g is None: return A.tril() if masked else A, r, k, None
     G = g.cumsum(-1)
     M = decay_mask(G, torch.ones(C, C, dtype=torch.bool, device=k.device).tril())
     return A * M.unsqueeze(-3), r * G.exp()[..., None, :, None], k * (G[..., -1:] - G).exp()[..., None], G[..., -1:, None].exp()
@@ -203,9 +204,10 @@ def chunk_form(
     g: Tensor | None = None,                     # log decays: None, `[…, C]` or `[…, C, K]`
     beta: Float[Tensor, "... c"] | None = None,  # write strength of the delta rule; None: the additive memory
     texts: tuple[Tensor, Tensor] | None = None,  # from `chunk_texts`
+    masked: bool = True,                         # False: the caller masks P (the additive memory without decay)
 ) -> Chunk:
     "The four matrices of equations (4) and (5)."
-    P, Q, K, A = scores(q if beta is None else torch.cat([q, k.unsqueeze(-3)], -3), k, g)
+    P, Q, K, A = scores(q if beta is None else torch.cat([q, k.unsqueeze(-3)], -3), k, g, masked or beta is not None)
     if texts is not None:
         n, before = texts
         stays = (before == n[..., -1:]).to(k)[..., None]

@@ -9,6 +9,7 @@ __all__ = ['BACKENDS', 'KERNELS', 'choose_backend', 'fla_chunk']
 from importlib import import_module
 from importlib.util import find_spec
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -47,6 +48,7 @@ def fla_chunk(
     S: Float[Tensor, "b h k v"] | None = None,  # memory at the start
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b h k v"]]:
     "The kernel of flash-linear-attention for this decay and rule."
+    if g is None and beta is not None and q.dtype == torch.float32: raise ValueError("fla's delta rule without decay takes 16-bit tensors only: cast q, k, v and beta, or leave backend out")
     module, name = KERNELS["none" if g is None else "head" if g.dim() == 3 else "channel", beta is not None]
     gates = ({} if g is None else {"g": g}) | ({} if beta is None else {"beta": beta})
     return getattr(import_module(module), name)(q, k, v, **gates, scale=1.0, initial_state=S, output_final_state=True)

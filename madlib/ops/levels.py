@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHIFT', 'Levels', 'PLAIN', 'bits', 'level', 'n_levels', 'empty_levels', 'levels_step', 'check_levels',
            'levels_recurrent', 'bucket_start', 'take_levels', 'level_table', 'plain_weights', 'levels_parallel',
-           'read_levels', 'at_level', 'write_levels', 'levels_aligned', 'levels_chunk']
+           'read_levels', 'at_level', 'write_levels', 'read_memories', 'levels_aligned', 'levels_chunk']
 
 # %% ../../nbs/ops/levels.ipynb #6c1102a6
 from functools import lru_cache
@@ -184,23 +184,31 @@ def write_levels(form: Chunk, v: Tensor, L: int, S: Levels | None, pos: Tensor, 
     return Z, last[:, 0].expand(B) + 1
 
 # %% ../../nbs/ops/levels.ipynb #f5c6174c
+def read_memories(
+    Q: Float[Tensor, "b h c k"],            # how the rows of a chunk read
+    lam: Float[Tensor, "b h c l"],          # the weights of all levels
+    memories: list[Float[Tensor, "b h k v"]],
+    levels: list[int],                      # the level of each memory, for all rows but the last
+    last: list[int],                        # and for the last, which `bit` counts with the next chunk
+) -> Float[Tensor, "b h c v"]:
+    "Equation (4) for a chunk: the weighted reads of all memories, as one product."
+    weight = lam[..., levels] if levels == last else torch.cat([lam[..., :-1, levels], lam[..., -1:, last]], -2)
+    return (Q.unsqueeze(-2) * weight.unsqueeze(-1)).flatten(-2) @ torch.cat(memories, -2)
+
 def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) -> tuple[Tensor, Levels | None]:
     "`levels_chunk` for texts from their beginning, with chunks of a power of two."
     T, (L, d, c) = q.shape[1], (lam.shape[-1], SHIFT[indexing], C.bit_length() - 1)
     q, k, v, g, beta, lam = (into_chunks(x, C) for x in (q, k, v, g, beta, lam))
-    form = chunk_form(q.unsqueeze(-3), k, g, beta)
+    form = chunk_form(q.unsqueeze(-3), k, g, beta, masked=False)  # `plain_weights` masks
     form, N = form._replace(P=form.P.squeeze(-3), Q=form.Q.squeeze(-3)), k.shape[1]
     above = lambda z, f: min(c + (z ^ f).bit_length() - d, L - 1)  # the level at which chunk z sees chunk f
     top = at_level(torch.tensor([above(z + d, z) for z in range(N)], device=v.device), L, v)[:, None, None]
     o = (form.P * plain_weights(torch.cat([lam[..., :c], (lam * top).sum(-1, keepdim=True)], -1), indexing)) @ v
-    memories, reads, lams, Q, U = [], [], *(x.unbind(1) for x in (lam, form.Q, form.K.mT @ v))  # `unbind`: the gradient of x[:, z] is a full row of zeros
+    memories, reads, lams, Q, U = [], [torch.zeros_like(v[:, 0])], *(x.unbind(1) for x in (lam, form.Q, form.K.mT @ v))  # `unbind`: the gradient of x[:, z] is a full row of zeros
     A = [None] * N if form.A is None else form.A.unbind(1)
     for z in range(N):
-        Z = torch.stack([m for _, m in memories], 3).flatten(3) if memories else U[0][..., :0]  # all side by side
-        weight = torch.cat([w[..., [above(y, f) for f, _ in memories], None] for w, y in zip(lams[z].split((C - 1, 1), 2), (z, z + d), strict=True)], 2)
-        reads.append(((Q[z] @ Z).unflatten(-1, (len(memories), v.shape[-1])) * weight).sum(-2))
-        moved = move_on(A[z], Z).unflatten(-1, (len(memories), v.shape[-1])).unbind(3)
-        memories = [(f, m) for (f, _), m in zip(memories, moved, strict=True)]
+        if z: reads.append(read_memories(Q[z], lams[z], [m for _, m in memories], *([above(y, f) for f, _ in memories] for y in (z, z + d))))
+        memories = [(f, move_on(A[z], m)) for f, m in memories]
         if z == N - 1: break
         first, new = z, U[z]
         while z & 1:  # the counter carries: as many memories become one as z ends in ones
