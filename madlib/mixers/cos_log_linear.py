@@ -6,23 +6,18 @@
 __all__ = ['CosLogLinear']
 
 # %% ../../nbs/mixers/cos_log_linear.ipynb #adbe9d32
+from fastcore.meta import delegates
+
 from .cosformer import CosFormer
 from .log_linear import LogLinear
 
 # %% ../../nbs/mixers/cos_log_linear.ipynb #af5ae356
+@delegates(LogLinear)
 class CosLogLinear(CosFormer, LogLinear):
     "Log-linear attention with cosine-reweighted features, equation (1)."
     def __init__(self,
         d_model: int,                  # width of the model
-        n_heads: int = 2,              # heads
-        head_dim: int | None = None,   # width of a head; None: `d_model / n_heads`
         feature_map: str = "relu",     # `relu`, as in the earlier run, or `elu1`
-        indexing: str = "guo",         # how levels are counted: `guo` or `bit`
-        weights: str = "softmax",      # of the levels: `softmax`, or the paper's `softplus`
-        levels: int | None = None,     # levels with a weight; None: as many as `max_len` needs
-        conv: int = 0,                 # width of the short convolution; 0: none
-        bias: bool = True,             # biases in the projections
-        max_len: int = 2048,           # longest text, in tokens; the M of the cosine
-        chunk: int = 64,               # tokens per chunk of the op
+        **kwargs                       # `max_len` is the longest text, and the M of the cosine
     ):
-        LogLinear.__init__(self, d_model, n_heads, head_dim, feature_map, indexing, weights, levels, conv, bias, max_len, chunk)
+        LogLinear.__init__(self, d_model, feature_map=feature_map, **kwargs)

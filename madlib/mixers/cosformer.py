@@ -9,24 +9,21 @@ __all__ = ['CosFormer', 'cosine_features']
 import math
 
 import torch
+from fastcore.meta import delegates
 
 from .base import refuse_beyond
 from .linear import LinearAttention
 
 # %% ../../nbs/mixers/cosformer.ipynb #43147584
+@delegates()
 class CosFormer(LinearAttention):
     "Linear attention with cosine-reweighted features, equation (2)."
     def __init__(self,
         d_model: int,                  # width of the model
-        n_heads: int = 2,              # heads
-        head_dim: int | None = None,   # width of a head; None: `d_model / n_heads`
         feature_map: str = "relu",     # `relu`, as published, or `elu1`
-        conv: int = 0,                 # width of the short convolution; 0: none
-        bias: bool = True,             # biases in the projections
-        max_len: int = 2048,           # M: the longest text, in tokens
-        chunk: int = 64,               # tokens per chunk of the op
+        **kwargs                       # `max_len` is M, the longest text in tokens
     ):
-        super().__init__(d_model, n_heads, head_dim, feature_map, conv, bias, max_len, chunk)
+        super().__init__(d_model, feature_map, **kwargs)
 
     def features(self, q, k, pos):
         refuse_beyond(pos, self.max_len, type(self).__name__)

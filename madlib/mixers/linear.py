@@ -9,6 +9,7 @@ __all__ = ['FEATURES', 'LinearAttention', 'normalise']
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from fastcore.meta import delegates
 
 from ..core.basics import choose
 from .base import Mixer
@@ -18,19 +19,16 @@ from ..ops.decay import decay_chunk, decay_step
 # %% ../../nbs/mixers/linear.ipynb #b3813a84
 FEATURES = {"elu1": lambda u: F.elu(u) + 1, "relu": F.relu}
 
+@delegates()
 class LinearAttention(Mixer):
     "Causal linear attention with a normaliser, equation (1)."
     def __init__(self,
         d_model: int,                  # width of the model
-        n_heads: int = 2,              # heads
-        head_dim: int | None = None,   # width of a head; None: `d_model / n_heads`
         feature_map: str = "elu1",     # `elu1` or `relu`
-        conv: int = 0,                 # width of the short convolution; 0: none
-        bias: bool = True,             # biases in the projections
-        max_len: int = 2048,           # longest text
         chunk: int = 64,               # tokens per chunk of the op
+        **kwargs
     ):
-        super().__init__(d_model, n_heads, head_dim, conv, bias, max_len)
+        super().__init__(d_model, **kwargs)
         self.phi, self.chunk = FEATURES[choose(feature_map, FEATURES, "feature_map")], chunk
 
     def features(self, q, k, pos): return self.phi(q), self.phi(k)
@@ -65,4 +63,4 @@ def remember_step(self: LinearAttention, q, k, v, x, memory):
 def memory_size(self: LinearAttention, T=None):
     "A table of features by values and ones, for each head."
     K = self.features(*torch.zeros(2, 1, 1, 1, self.head_dim), torch.zeros(1, 1, dtype=torch.long))[0].shape[-1]
-    return self.n_heads * K * (self.head_dim + 1)
+    return self.n_heads * K * (self.value_dim + 1)

@@ -9,6 +9,7 @@ __all__ = ['LogLinear']
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from fastcore.meta import delegates
 from torch import nn
 
 from ..core.basics import choose
@@ -17,22 +18,19 @@ from .linear import LinearAttention
 from ..ops.levels import SHIFT, levels_chunk, levels_step, n_levels
 
 # %% ../../nbs/mixers/log_linear.ipynb #6bf4eec2
+@delegates()
 class LogLinear(LinearAttention):
     "Linear attention over levels, equation (1)."
     def __init__(self,
         d_model: int,                  # width of the model
         n_heads: int = 2,              # heads
-        head_dim: int | None = None,   # width of a head; None: `d_model / n_heads`
-        feature_map: str = "elu1",     # `elu1` or `relu`
         indexing: str = "guo",         # how levels are counted: `guo` or `bit`
         weights: str = "softmax",      # of the levels: `softmax`, or the paper's `softplus`
         levels: int | None = None,     # levels with a weight; None: as many as `max_len` needs
-        conv: int = 0,                 # width of the short convolution; 0: none
-        bias: bool = True,             # biases in the projections
         max_len: int = 2048,           # longest text, in tokens
-        chunk: int = 64,               # tokens per chunk of the op
+        **kwargs
     ):
-        super().__init__(d_model, n_heads, head_dim, feature_map, conv, bias, max_len, chunk)
+        super().__init__(d_model, n_heads=n_heads, max_len=max_len, **kwargs)
         need = n_levels(max_len, choose(indexing, SHIFT, "indexing"))
         self.indexing, self.weights, self.levels = indexing, choose(weights, ("softmax", "softplus"), "weights"), levels or need
         if self.levels < need: raise ValueError(f"texts of {max_len} tokens reach {need} levels ({indexing}), not {levels}")

@@ -21,6 +21,9 @@ MIXERS = {
     "cosformer": "madlib.mixers.cosformer:CosFormer",
     "log_linear": "madlib.mixers.log_linear:LogLinear",
     "cos_log_linear": "madlib.mixers.cos_log_linear:CosLogLinear",
+    "gla": "madlib.mixers.gla:GLA",
+    "gla_earlier": "madlib.mixers.gla:GLAEarlier",
+    "delta_net": "madlib.mixers.delta_net:DeltaNet",
 }
 
 def mixer_class(

@@ -47,10 +47,10 @@ class Dropout(nn.Module):
 # %% ../../nbs/models/lm.ipynb #b858dd16
 class Block(nn.Module):
     "Mixer and feed-forward, each behind a norm and beside a residual connection."
-    def __init__(self, d_model: int, mixer: nn.Module, ffn_width: int, dropout: float):
+    def __init__(self, d_model: int, mixer: nn.Module, ffn_width: int, dropout: float, norm: type = nn.RMSNorm):
         super().__init__()
-        self.norm, self.mixer = nn.RMSNorm(d_model), mixer
-        self.ffn = nn.Sequential(nn.RMSNorm(d_model), SwiGLU(d_model, ffn_width)) if ffn_width else None
+        self.norm, self.mixer = norm(d_model), mixer
+        self.ffn = nn.Sequential(norm(d_model), SwiGLU(d_model, ffn_width)) if ffn_width else None
         self.dropout = Dropout(dropout)
 
     def forward(self, x, S=None, seg=None, return_state=False, at=None):
@@ -79,18 +79,21 @@ class LM(nn.Module):
         dropout: float = 0.0,                 # share of entries dropped, on what enters the residual stream
         positions: str = "learned",           # `learned` or `none`
         embed_std: float = 1.0,               # standard deviation of embeddings and positions at the start; 1: torch's default
+        norm: str = "rms",                    # before each layer and the head: `rms` or `layer`
+        head_bias: bool = True,               # a bias in the head
     ):
         super().__init__()
         mixers = mixer if isinstance(mixer, list) else [mixer] * n_layers
         options = mixer_options if isinstance(mixer_options, list) else [mixer_options or {}] * n_layers
         if not len(mixers) == len(options) == n_layers: raise ValueError(f"{n_layers} layers, but {len(mixers)} mixers and {len(options)} sets of options")
         choose(positions, ("learned", "none"), "positions")
+        norm = {"rms": nn.RMSNorm, "layer": nn.LayerNorm}[choose(norm, ("rms", "layer"), "norm")]
         self.max_len, self.vocab_size = max_len, vocab_size
         self.embed = nn.Embedding(vocab_size, d_model)
         self.position = nn.Embedding(max_len, d_model) if positions == "learned" else None
         width = 4 * d_model if ffn_width is None else ffn_width
-        self.blocks = nn.ModuleList(Block(d_model, _fit(m, d_model, max_len, o), width, dropout) for m, o in zip(mixers, options, strict=True))
-        self.norm, self.head, self.dropout = nn.RMSNorm(d_model), nn.Linear(d_model, vocab_size), Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(d_model, _fit(m, d_model, max_len, o), width, dropout, norm) for m, o in zip(mixers, options, strict=True))
+        self.norm, self.head, self.dropout = norm(d_model), nn.Linear(d_model, vocab_size, head_bias), Dropout(dropout)
         for table in (self.embed, self.position):
             if table is not None: nn.init.normal_(table.weight, std=embed_std)
 

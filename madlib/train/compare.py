@@ -9,6 +9,7 @@ __all__ = ['live_with', 'start_worker', 'pool', 'all_trials', 'train_all', 'Comp
 # %% ../../nbs/train/compare.ipynb #1abf06d4
 import ctypes
 import json
+import math
 import os
 import signal
 import threading
@@ -163,7 +164,8 @@ def compare(
     results = train_all(trials, folder, fresh, workers)
     named = [{"variant": t.variant.name, "mixer": _mixer_name(t.variant), "lr": t.lr, "seed": t.seed} for t in trials]
     table = pd.DataFrame([n | {k: v for k, v in r.items() if k != "history"} for n, r in zip(named, results, strict=True)])
-    means = table.groupby(["variant", "lr"])["valid_accuracy"].mean()
+    scores = -table["valid_loss"].astype(float).fillna(math.inf) if train.select == "loss" else table["valid_accuracy"]
+    means = scores.groupby([table["variant"], table["lr"]]).mean()
     best = {v: means[v].idxmax() for v in table["variant"].unique()}
     table["selected"] = table["lr"] == table["variant"].map(best)
     looks = pd.DataFrame([n | h for n, r in zip(named, results, strict=True) for h in r["history"] if n["lr"] == best[n["variant"]]])

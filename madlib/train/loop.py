@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNCOUNTED', 'Variant', 'Model', 'Train', 'Trial', 'syntax', 'imports', 'class_source', 'module_source', 'code_hash',
-           'Batches', 'accuracy', 'Run', 'trials_folder', 'finished', 'run_trial']
+           'Batches', 'measure', 'decay_groups', 'Run', 'trials_folder', 'finished', 'run_trial']
 
 # %% ../../nbs/train/loop.ipynb #c35aa56e
 import ast
@@ -51,6 +51,8 @@ class Model:
     positions: str = "learned"     # `learned` or `none`
     max_len: int | None = None     # longest text; None: the task's
     embed_std: float = 1.0         # of embeddings and positions at the start; 1: torch's default
+    norm: str = "rms"              # `rms` or `layer`
+    head_bias: bool = True         # a bias in the head
 
 # %% ../../nbs/train/loop.ipynb #5ef6bdef
 @dataclass(frozen=True)
@@ -70,9 +72,11 @@ class Train:
     eval_every: int = 100           # updates between two looks at validation
     solved: float = 0.9             # validation accuracy from which a trial counts as having solved the task
     stop_at: float | None = 0.99    # stop when validation accuracy reaches this; None: never
+    select: str = "accuracy"        # weights and learning rate are chosen by validation `accuracy` or `loss`
 
     def __post_init__(self):
         choose(self.schedule, ("constant", "cosine"), "schedule")
+        choose(self.select, ("accuracy", "loss"), "select")
         if 0 < self.n_train < self.batch_size: raise ValueError(f"n_train = {self.n_train} is less than one batch of {self.batch_size}")
         for name in ("steps", "batch_size", "n_valid", "n_test", "eval_every"):
             if getattr(self, name) < 1: raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -193,20 +197,32 @@ class Batches:
         return Batch(self.fixed.inputs[rows], self.fixed.targets[rows])
 
 @torch.no_grad()
-def accuracy(
+def measure(
     model: torch.nn.Module,  # a language model
     batch: Batch,            # examples
     size: int = 250,         # examples at once
-) -> float:
-    "Share of the scored positions at which the model's first choice is right."
-    was, right = model.training, 0
+) -> tuple[float, float]:
+    "Over the scored positions: the share at which the model's first choice is right, and the mean loss in nats."
+    was, right, loss = model.training, 0, 0.0
     model.eval()
     for i in range(0, len(batch.inputs), size):
         x, y = batch.inputs[i:i + size], batch.targets[i:i + size]
         scored = y != -100
-        right += (model(x, at=scored).argmax(-1) == y[scored]).sum().item()
+        logits = model(x, at=scored)
+        right += (logits.argmax(-1) == y[scored]).sum().item()
+        loss += F.cross_entropy(logits, y[scored], reduction="sum").item()
     model.train(was)
-    return right / batch.scored.sum().item()
+    n = batch.scored.sum().item()
+    return right / n, loss / n
+
+def decay_groups(
+    model: torch.nn.Module,  # any
+    weight_decay: float,     # of what may be pulled to zero
+) -> list[dict]:
+    "Parameter groups for the optimiser: what is marked `no_weight_decay` has none."
+    kept = [p for p in model.parameters() if getattr(p, "no_weight_decay", False)]
+    rest = [p for p in model.parameters() if not getattr(p, "no_weight_decay", False)]
+    return [{"params": rest, "weight_decay": weight_decay}] + [{"params": kept, "weight_decay": 0.0}] * bool(kept)
 
 # %% ../../nbs/train/loop.ipynb #2ef36695
 class Run:
@@ -214,10 +230,10 @@ class Run:
     def __init__(self, trial: Trial):
         t = trial.train
         self.trial, self.train, self.model = trial, t, trial.build()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), trial.lr, weight_decay=t.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(decay_groups(self.model, t.weight_decay), trial.lr, fused=True)
         self.batches = Batches(trial.task, t, trial.seed)
         self.valid = trial.task.batch(t.n_valid, (trial.seed, "valid"), "valid").trimmed()
-        self.step, self.seconds, self.history, self.best, self.outcome = 0, 0.0, [], (-1.0, None), None
+        self.step, self.seconds, self.history, self.best, self.outcome = 0, 0.0, [], (-math.inf, None, {}), None
 
     def rate(self, step: int) -> float:
         "The learning rate of an update."
@@ -249,9 +265,10 @@ def advance(self: Run) -> bool:
         if not math.isfinite(losses[-1]):
             self.outcome = "diverged"
             break
-    score = 0.0 if self.outcome else accuracy(self.model, self.valid)
-    self.history.append({"step": self.step, "train_loss": sum(losses) / len(losses), "valid_accuracy": score})
-    if score > self.best[0]: self.best = (score, copy.deepcopy(self.model.state_dict()))
+    score, loss = (0.0, None) if self.outcome else measure(self.model, self.valid)
+    self.history.append({"step": self.step, "train_loss": sum(losses) / len(losses), "valid_accuracy": score, "valid_loss": loss})
+    rank = -math.inf if self.outcome else -loss if self.train.select == "loss" else score
+    if rank > self.best[0]: self.best = (rank, copy.deepcopy(self.model.state_dict()), {"valid_accuracy": score, "valid_loss": loss})
     self.seconds += time.perf_counter() - start
     return not self.outcome and self.step < self.train.steps and not (self.train.stop_at and score >= self.train.stop_at)
 
@@ -281,7 +298,8 @@ def result(self: Run) -> dict:
     seen = self.batches.fixed or trial.task.batch(self.train.n_valid, (trial.seed, "seen"), "train").trimmed()
     seen = Batch(*(x[:self.train.n_valid] for x in seen))
     outcome = self.outcome or ("solved" if solve is not None else "stuck")
-    return {"accuracy": accuracy(self.model, test), "valid_accuracy": self.best[0], "train_accuracy": accuracy(self.model, seen), "steps": steps,
+    found, loss = measure(self.model, test)
+    return {"accuracy": found, "loss": loss, "valid_accuracy": 0.0, "valid_loss": None, **self.best[2], "train_accuracy": measure(self.model, seen)[0], "steps": steps,
             "steps_to_solve": solve, "outcome": outcome, "seconds": self.seconds, "parameters": n_parameters(self.model),
             "state_size": self.model.state_size(trial.task.seq_len), "history": self.history}
 
