@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOLERANCE', 'form_errors', 'worst', 'agree', 'leak', 'handover_error', 'packing_error', 'op_errors', 'check_op',
-           'any_sizes', 'mixer_errors', 'check_mixer']
+           'any_sizes', 'mixer_errors', 'check_mixer', 'Multiplications']
 
 # %% ../../nbs/core/checks.ipynb #a7af5188
 import warnings
@@ -229,3 +229,29 @@ def check_mixer(mixer: torch.nn.Module, d_model: int, T: int = 23) -> dict[str, 
     bad = {n: e for n, e in errors.items() if not e <= TOLERANCE}
     if bad: raise AssertionError(f"{type(mixer).__name__} breaks: " + ", ".join(f"{n} by {e:.1e}" for n, e in bad.items()))
     return errors
+
+# %% ../../nbs/core/checks.ipynb #d8278a28
+import math
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Multiplications(TorchDispatchMode):
+    "Counts the multiplications of what runs inside it."
+    def __init__(self):
+        super().__init__()
+        self.count = 0.0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out, name = func(*args, **(kwargs or {})), func.overloadpacket.__name__
+        first = out[0] if isinstance(out, (tuple, list)) else out
+        if name in ("mm", "bmm", "mv", "dot"): self.count += max(first.numel(), 1) * args[0].shape[-1]
+        elif name in ("addmm", "baddbmm", "addmv"): self.count += first.numel() * args[1].shape[-1]
+        elif name in ("mul", "mul_", "addcmul", "addcmul_"): self.count += first.numel() * (4 if first.is_complex() else 1)
+        elif name == "linalg_solve_triangular": self.count += args[1].numel() * args[0].shape[-1] / 2
+        elif name == "_linalg_solve_ex": self.count += args[0].numel() * (args[0].shape[-1] / 3 + 1)
+        elif "scaled_dot_product" in name and "backward" not in name: self.count += first.numel() * args[1].shape[-2] * 2
+        elif name in ("_fft_r2c", "_fft_c2r", "_fft_c2c"):
+            n = max(first.shape[-1], args[0].shape[-1])
+            self.count += first.numel() / first.shape[-1] * n * math.log2(max(n, 2))
+        return out

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .chunks import in_chunks, segment_number
+from .chunks import in_32_bits, in_chunks, segment_number
 from .kernels import choose_backend, fla_chunk
 
 # %% ../../nbs/ops/decay.ipynb #696cee70
@@ -22,6 +22,7 @@ def fade(
     "$\\mathrm{Diag}(e^{g}) S$ for each kind of decay."
     return S if g is None else g.exp()[(...,) + (None,) * (S.dim() - g.dim())] * S
 
+@in_32_bits
 def decay_step(
     q: Float[Tensor, "b h k"],               # query
     k: Float[Tensor, "b h k"],               # key
@@ -40,6 +41,7 @@ def check_decay(g: Tensor | None, q: Tensor) -> None:
         raise ValueError(f"g is the log decay per head, [B, T, H] = {list(q.shape[:3])} here, or per channel, {list(q.shape)}, or None; not {list(g.shape)}")
 
 # %% ../../nbs/ops/decay.ipynb #d314ef60
+@in_32_bits
 def decay_recurrent(
     q: Float[Tensor, "b t h k"],                   # queries
     k: Float[Tensor, "b t h k"],                   # keys
@@ -98,6 +100,7 @@ def running_max(i, g, m, seg) -> tuple[Float[Tensor, "b t h"], Float[Tensor, "b 
     return now, torch.where(starts, now - g, old)
 
 # %% ../../nbs/ops/decay.ipynb #e81496d1
+@in_32_bits
 def mlstm_step(q, k, v, i, g, S: State | None) -> tuple[Float[Tensor, "b h v"], State]:
     "Equation (4) for one token, kept divided by the running maximum; `i` and `g` are `[B, H]`."
     C, m = (None, None) if S is None else S
@@ -105,6 +108,7 @@ def mlstm_step(q, k, v, i, g, S: State | None) -> tuple[Float[Tensor, "b h v"], 
     o, C = decay_step(q, k * (i - new).exp()[..., None], with_ones(v), None if m is None else g + m - new, C)
     return divided(o, new), (C, new)
 
+@in_32_bits
 def mlstm_recurrent(q, k, v, i, g, S: State | None = None, seg=None) -> tuple[Float[Tensor, "b t h v"], State]:
     "Equation (4), token by token: the reference."
     n, out = segment_number(seg, q), []
@@ -125,6 +129,7 @@ def divided(o: Float[Tensor, "... v+1"], m: Tensor) -> Float[Tensor, "... v"]:
     return o[..., :-1] / torch.maximum(o[..., -1:].abs(), (-m).exp()[..., None])
 
 # %% ../../nbs/ops/decay.ipynb #4c17a082
+@in_32_bits
 def mlstm_chunk(
     q: Float[Tensor, "b t h k"],            # queries, scaled by the layer
     k: Float[Tensor, "b t h k"],            # keys

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .chunks import in_chunks, segment_number
+from .chunks import in_32_bits, in_chunks, segment_number
 from .decay import check_decay, fade
 from .kernels import choose_backend, fla_chunk
 
 # %% ../../nbs/ops/delta.ipynb #8cc7fcee
+@in_32_bits
 def delta_step(
     q: Float[Tensor, "b h k"],               # query
     k: Float[Tensor, "b h k"],               # key
@@ -35,6 +36,7 @@ def check_delta(g: Tensor | None, beta: Tensor, q: Tensor) -> None:
     if beta.shape != q.shape[:3]: raise ValueError(f"beta is the write strength per head, [B, T, H] = {list(q.shape[:3])} here, not {list(beta.shape)}")
 
 # %% ../../nbs/ops/delta.ipynb #917db468
+@in_32_bits
 def delta_recurrent(
     q: Float[Tensor, "b t h k"],                   # queries
     k: Float[Tensor, "b t h k"],                   # keys

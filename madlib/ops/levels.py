@@ -15,7 +15,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..core.basics import choose
-from .chunks import Chunk, chunk_by_chunk, chunk_form, chunk_texts, from_chunks, into_chunks, move_on, positions, segment_number
+from madlib.ops.chunks import (
+    Chunk,
+    chunk_by_chunk,
+    chunk_form,
+    chunk_texts,
+    from_chunks,
+    in_32_bits,
+    into_chunks,
+    move_on,
+    positions,
+    segment_number,
+)
 from .decay import check_decay, fade
 from .delta import check_delta
 
@@ -47,6 +58,7 @@ def empty_levels(q: Tensor, v: Tensor, lam: Tensor) -> Levels:
     B, H = q.shape[0], q.shape[-2]
     return q.new_zeros(B, H, lam.shape[-1], q.shape[-1], v.shape[-1]), torch.zeros(B, dtype=torch.long, device=q.device)
 
+@in_32_bits
 def levels_step(
     q: Float[Tensor, "b h k"],            # query
     k: Float[Tensor, "b h k"],            # key
@@ -80,6 +92,7 @@ def check_levels(g: Tensor | None, lam: Tensor, beta: Tensor | None, q: Tensor, 
     if lam.shape[:-1] != q.shape[:-1]: raise ValueError(f"lam holds a weight per level, [B, T, H, L] with {list(q.shape[:-1])} first, not {list(lam.shape)}")
     if lam.shape[-1] < need: raise ValueError(f"{q.shape[1]} tokens reach {need} levels ({indexing}), lam has weights for {lam.shape[-1]}")
 
+@in_32_bits
 def levels_recurrent(
     q: Float[Tensor, "b t h k"],              # queries
     k: Float[Tensor, "b t h k"],              # keys
@@ -137,6 +150,7 @@ def plain_weights(lam: Float[Tensor, "... t l"], indexing: str) -> Float[Tensor,
     return x.transpose(0, 1).contiguous().unflatten(0, lam.shape[:-2])
 
 # %% ../../nbs/ops/levels.ipynb #0a8a45f9
+@in_32_bits
 def levels_parallel(
     q: Float[Tensor, "b t h k"],              # queries
     k: Float[Tensor, "b t h k"],              # keys
@@ -223,6 +237,7 @@ def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) ->
     return o, (Z, torch.full((len(v),), T, device=v.device))
 
 # %% ../../nbs/ops/levels.ipynb #245bb2d5
+@in_32_bits
 def levels_chunk(
     q: Float[Tensor, "b t h k"],              # queries
     k: Float[Tensor, "b t h k"],              # keys
