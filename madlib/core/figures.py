@@ -31,8 +31,11 @@ pio.templates.default = "madlib"
 
 # %% ../../nbs/core/figures.ipynb #ff10dab4
 FAMILY = {  # a word in a variant's name -> its family; earlier entries win
-    "log_linear": "levels", "cos_log_linear": "levels", "levels": "levels",
-    "delta": "delta", "delta_net": "delta", "gated_delta_net": "delta", "kda": "delta", "gla": "gated", "retention": "gated",
+    "log_linear": "levels", "cos_log_linear": "levels", "levels": "levels", "log_linear_ssd": "levels", "log_linear_gdn": "levels",
+    "delta": "delta", "delta_net": "delta", "gated_delta_net": "delta", "kda": "delta", "kda_earlier": "delta", "delta_product": "delta",
+    "residual_delta": "delta", "residual_kda": "delta", "second_order_kda": "delta", "latent_delta": "delta",
+    "gla": "gated", "gla_earlier": "gated", "mfa_gla": "gated", "near_far": "gated", "lightning": "gated", "retention": "gated", "mlstm": "gated",
+    "residual_linear": "gated", "latent_linear": "gated", "nystrom": "state-space", "hla": "linear",
     "ssd": "state-space", "mamba": "state-space", "ssm": "state-space", "lru": "state-space",
     "lstm": "recurrent", "gru": "recurrent", "rnn": "recurrent", "softmax": "attention", "attention": "attention",
     "linear": "linear", "cosformer": "linear", "elu": "linear", "relu": "linear", "cos": "linear",
