@@ -159,7 +159,11 @@ def check_task(
     return seen
 
 # %% ../../nbs/tasks/task.ipynb #d6379f3d
-TASKS = {"mqar": "madlib.tasks.mqar:MQAR"}  # name -> module:class
+TASKS = {  # name -> module:class
+    "mqar": "madlib.tasks.mqar:MQAR",
+    "delayed_copy": "madlib.tasks.delayed_copy:DelayedCopy",
+    "source": "madlib.tasks.source:Source",
+}
 
 def make_task(
     name: str,  # a key of TASKS

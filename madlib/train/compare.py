@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['live_with', 'start_worker', 'pool', 'all_trials', 'train_all', 'Comparison', 'compare', 'summarise', 'summary_table',
-           'conclude', 'had_its_chance', 'hold_against', 'reported_table']
+           'conclude', 'had_its_chance', 'hold_against', 'reported_table', 'conclude_table', 'measured_summary']
 
 # %% ../../nbs/train/compare.ipynb #1abf06d4
 import ctypes
@@ -222,12 +222,19 @@ def conclude(
     s, t = result.summary, result.trials
     rows = [had_its_chance(evaluate(c, t, arms=arms or s["variant"].tolist()), result, budget) for c in criteria]
     control = None if controls is None else s[s["variant"].isin(controls)][["variant", "solved", "seeds"]].to_dict("records")
+    return _handed(experiment, criteria, rows, control, chance=result.task.chance(), summary=_rows_of(s), trials=_rows_of(t),
+        reported=[hold_against(r, s) for r in reported or []],
+        config={"task": result.task.config(), "train": vars(result.train) | {"seeds": str(result.train.seeds)}, "model": vars(result.model)},
+        cost={"seconds": result.seconds, "trial_seconds": t["seconds"].sum(), "trials": len(t), "reused": int(t["reused"].sum())})
+
+def _rows_of(t: pd.DataFrame) -> list[dict]:
+    "A table as a record holds it: what is missing is None."
+    return t.astype(object).where(t.notna(), None).to_dict("records")
+
+def _handed(experiment, criteria, rows, control, **rest):
+    "Decide on evaluated criteria, hand the payload over, and return it."
     verdict = decide(rows, control)
-    payload = {"schema": 1, "experiment": experiment, "verdict": verdict, "criteria": rows, "criteria_hash": criteria_hash(criteria), "chance": result.task.chance(),
-               "summary": s.astype(object).where(s.notna(), None).to_dict("records"), "trials": t.astype(object).where(t.notna(), None).to_dict("records"),
-               "reported": [hold_against(r, s) for r in reported or []],
-               "config": {"task": result.task.config(), "train": vars(result.train) | {"seeds": str(result.train.seeds)}, "model": vars(result.model)},
-               "cost": {"seconds": result.seconds, "trial_seconds": t["seconds"].sum(), "trials": len(t), "reused": int(t["reused"].sum())}}
+    payload = {"schema": 1, "experiment": experiment, "verdict": verdict, "criteria": rows, "criteria_hash": criteria_hash(criteria), **rest}
     hand_over(payload, f"<p><b>{verdict['decision']}</b>{' (preliminary)' if verdict['preliminary'] else ''}: {verdict['reason']}</p>{criteria_html(rows)}", verdict["sentence"])
     return payload
 
@@ -253,3 +260,34 @@ def reported_table(payload: dict) -> pd.DataFrame:
     "The earlier figures beside ours, for a reader."
     row = lambda r: {"arm": r["variant"], "what": r["what"], "earlier run": percent(r["earlier"]), "ours": "–" if r["ours"] is None else percent(r["ours"], tuple(r["interval"])), "": r["says"], "because": r["why"]}
     return pd.DataFrame([row(r) for r in payload["reported"]]).set_index("arm")
+
+# %% ../../nbs/train/compare.ipynb #def95987
+def conclude_table(
+    trials: pd.DataFrame,               # one row for each (variant, seed): `variant`, `seed` and the measured numbers
+    criteria: list[Criterion],          # what was claimed beforehand
+    experiment: str,                    # its number
+    control: list[str] | None = None,   # positive controls: one of them must be `solved` (a column of booleans) in most seeds; None: none is needed
+    chance: dict[str, float] | None = None, # levels of chance by name, if there are any
+    config: dict | None = None,         # the settings; a list under `arms` names all arms, should this preset run only some
+    seconds: float = 0.0,               # from start to end
+) -> dict:
+    "`conclude` for a table that nobody trained for: evaluate the criteria, decide, hand over; returns what was handed over."
+    summary = measured_summary(trials)
+    if control is not None and "solved" not in trials: raise ValueError("a control needs a column `solved` in the table")
+    known = [] if control is None else [r for r in summary.to_dict("records") if r["variant"] in control]
+    says = None if control is None else [{k: r[k] for k in ("variant", "solved", "seeds")} for r in known]
+    rows = [evaluate(c, trials, arms=(config or {}).get("arms")) for c in criteria]
+    spent = {"trial_seconds": trials["seconds"].sum()} if "seconds" in trials else {}
+    return _handed(experiment, criteria, rows, says, chance=chance or {}, summary=_rows_of(summary), trials=_rows_of(trials), reported=[],
+        config=config or {}, cost={"seconds": seconds, **spent, "trials": len(trials), "reused": 0})
+
+def measured_summary(
+    trials: pd.DataFrame,  # `variant`, `seed` and numbers
+) -> pd.DataFrame:
+    "A row for each arm: its seeds, and the mean of every number with the interval over seeds."
+    numbers = trials.select_dtypes(["number", "bool"]).columns.difference(["seed", "selected"], sort=False)
+    def row(name, part):
+        found = {m: part[m].dropna().astype(float) for m in numbers}
+        ends = {m: mean_interval(x) if math.isfinite(x.sum()) else (math.nan, math.nan) for m, x in found.items()}
+        return {"variant": name, "seeds": part["seed"].nunique()} | {k: v for m, x in found.items() for k, v in ((m, x.mean()), (f"{m}_low", ends[m][0]), (f"{m}_high", ends[m][1]))}
+    return pd.DataFrame([row(name, part) for name, part in trials.groupby("variant", sort=False)])
