@@ -9,6 +9,7 @@ __all__ = ['FEATURES', 'far_features', 'first_state', 'near_far_step', 'close_ch
 # %% ../../nbs/mixers/near_far.ipynb #be9c4deb
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from fastcore.meta import delegates
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -119,14 +120,17 @@ class Aligned:
         if self.plain: return from_chunks(o, T)
         return torch.take_along_dim(o.transpose(2, 3).flatten(1, 2), self.slot[..., None, None], 1)
 
-    def at_end(self, x: Tensor) -> Tensor:
-        "What belongs to the chunk of each row's last token, from `[B, N, …]`."
-        return torch.take_along_dim(x, self.last.view(-1, *[1] * (x.dim() - 1)), 1)[:, 0]
+# %% ../../nbs/mixers/near_far.ipynb #04bc6d4e
+@patch
+def at_end(self: Aligned, x: Tensor) -> Tensor:
+    "What belongs to the chunk of each row's last token, from `[B, N, …]`."
+    return torch.take_along_dim(x, self.last.view(-1, *[1] * (x.dim() - 1)), 1)[:, 0]
 
-    def same_text(self, x: Tensor) -> Tensor:
-        "`[B, N, …]` with zeros where the next chunk begins another text."
-        if self.fresh is None: return x
-        return x.masked_fill(F.pad(self.fresh[:, 1:], (0, 1)).view(*self.fresh.shape, *[1] * (x.dim() - 2)), 0)
+@patch
+def same_text(self: Aligned, x: Tensor) -> Tensor:
+    "`[B, N, …]` with zeros where the next chunk begins another text."
+    if self.fresh is None: return x
+    return x.masked_fill(F.pad(self.fresh[:, 1:], (0, 1)).view(*self.fresh.shape, *[1] * (x.dim() - 2)), 0)
 
 # %% ../../nbs/mixers/near_far.ipynb #6cebdcc9
 def banded(
@@ -196,9 +200,6 @@ def with_ring(x: Float[Tensor, "b n h c d"], ring: Float[Tensor, "b h r d"], p: 
     return add_first(x, window(ring, ring.shape[2] - p, x.shape[3])[:, None])
 
 # %% ../../nbs/mixers/near_far.ipynb #79899d19
-from fastcore.basics import patch
-
-
 @delegates()
 class NearFarGLA(Gated):
     "Gated linear attention, exact between chunks and in a band, approximate in the rest of a chunk."
@@ -227,6 +228,7 @@ class NearFarGLA(Gated):
     def memory_size(self, T=None):
         return self.n_heads * ((2 + self.far) * self.head_dim * self.value_dim + (self.band - 1) * (self.head_dim + self.value_dim))
 
+# %% ../../nbs/mixers/near_far.ipynb #d4f2fdea
 @patch
 def attend(self: NearFarGLA, q, k, v, x, memory, seg, state):
     "Equation (1) over a row."

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from fastcore.basics import patch
 from fastcore.meta import delegates
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -127,7 +128,7 @@ def numerical_rank(
     s = torch.linalg.svdvals(J)
     return (s > tolerance * s[..., :1]).sum(-1)
 
-# %% ../../nbs/mixers/nystrom.ipynb #60278229
+# %% ../../nbs/mixers/nystrom.ipynb #8ec35189
 @delegates()
 class NystromSSM(Mixer):
     "A diagonal gated state whose crossing from chunk to chunk is compressed."
@@ -155,28 +156,30 @@ class NystromSSM(Mixer):
         self.landmarks = nn.Parameter(segments(self.rank, n).repeat(n_heads, 1, 1)) if self.rank else None
         self.output_gate = nn.Linear(d_model, d_model, False) if output_gate else None
 
-    def project(self, x, taps, n):
-        "What is written, where other mixers have q, k and v."
-        v, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
-        if self.conv: v, taps = self.conv(v, taps, n)
-        v = v.unflatten(-1, (self.n_heads, -1))
-        return v, v, v, taps
+# %% ../../nbs/mixers/nystrom.ipynb #b4843fe9
+@patch
+def project(self: NystromSSM, x, taps, n):
+    "What is written, where other mixers have q, k and v."
+    v, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
+    if self.conv: v, taps = self.conv(v, taps, n)
+    v = v.unflatten(-1, (self.n_heads, -1))
+    return v, v, v, taps
 
-    @property
-    def crosses(self):
-        "From a chunk's product of factors to its matrix."
-        return partial(crossing, mix=self.mix, landmarks=self.landmarks, form=self.form, delta=self.delta)
+@patch(as_prop=True)
+def crosses(self: NystromSSM):
+    "From a chunk's product of factors to its matrix."
+    return partial(crossing, mix=self.mix, landmarks=self.landmarks, form=self.form, delta=self.delta)
 
-    def attend(self, q, k, v, x, memory, seg, state): return nystrom_chunk(v, self.decay(x), memory, self.chunk, seg, crosses=self.crosses)
+@patch
+def attend(self: NystromSSM, q, k, v, x, memory, seg, state): return nystrom_chunk(v, self.decay(x), memory, self.chunk, seg, crosses=self.crosses)
 
-    def attend_step(self, q, k, v, x, memory): return nystrom_step(v, self.decay(x), memory, self.chunk, crosses=self.crosses)
+@patch
+def attend_step(self: NystromSSM, q, k, v, x, memory): return nystrom_step(v, self.decay(x), memory, self.chunk, crosses=self.crosses)
 
-    def memory_size(self, T=None): return 3 * self.widths[0]
+@patch
+def memory_size(self: NystromSSM, T=None): return 3 * self.widths[0]
 
-# %% ../../nbs/mixers/nystrom.ipynb #8ec35189
-from fastcore.basics import patch
-
-
+# %% ../../nbs/mixers/nystrom.ipynb #60278229
 @patch
 def forward(self: NystromSSM,
     x: Float[Tensor, "b t d"],             # tokens
