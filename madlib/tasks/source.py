@@ -33,6 +33,7 @@ SETTINGS = {  # kind -> its own settings and their defaults
     "text": {"unit": "bytes", "text_file": None, "text_hash": None, "vocab_size": None},
 }
 
+# %% ../../nbs/tasks/source.ipynb #5f7be8a8
 @dataclass(frozen=True)
 class Source(Task):
     "A small language: say the next token, at every position."

@@ -215,6 +215,7 @@ def measure(
     n = batch.scored.sum().item()
     return right / n, loss / n
 
+# %% ../../nbs/train/loop.ipynb #f4eec142
 def decay_groups(
     model: torch.nn.Module,  # any
     weight_decay: float,     # of what may be pulled to zero
