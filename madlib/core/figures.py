@@ -132,9 +132,9 @@ def heat(
     room = 0 if whole else 30                                      # pixels for the scale between title and cells
     fig = _titled(go.Figure(cells).update_layout(height=80 + room + min(520, 22 * max(len(M), 4))), title, room)
     if not whole: fig.update_traces(colorbar_y=1 - (fig.layout.margin.t - 40) / fig.layout.height)
-    few = dict(showgrid=False, constrain="domain", nticks=9, tickformat="d")
-    fig.update_xaxes(title_text=x, constraintoward="left", **few)
-    return fig.update_yaxes(title_text=y, autorange="reversed", scaleanchor="x", constraintoward="top", **few)
+    few = lambda n: dict(showgrid=False, constrain="domain", tick0=0, dtick=next(d for d in (1, 2, 5, 10, 20, 50, 100, n) if n <= 8 * d), tickformat="d")
+    fig.update_xaxes(title_text=x, constraintoward="left", **few(max(map(len, M))))
+    return fig.update_yaxes(title_text=y, autorange="reversed", scaleanchor="x", constraintoward="top", **few(len(M)))
 
 # %% ../../nbs/core/figures.ipynb #98be4078
 def grid_domains(
