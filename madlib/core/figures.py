@@ -49,8 +49,9 @@ def family_of(
     name: str,  # a mixer or a variant made of parts, such as `relu+cos+levels(bit)`
 ) -> str:       # a key of `COLOURS`; "other" when no part is known
     "The family that gives a name its colour."
+    name = str(name).rpartition(": ")[2]  # `grammar: gla+gate` is an arm in one of several comparisons
     if name in FAMILY: return FAMILY[name]
-    parts = {p.split("(")[0].strip() for p in str(name).replace(",", "+").split("+")}
+    parts = {p.split("(")[0].strip() for p in name.replace(",", "+").split("+")}
     return next((family for word, family in FAMILY.items() if word in parts), "other")
 
 def ordered(

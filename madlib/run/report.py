@@ -315,7 +315,8 @@ def _day(iso):
 
 # %% ../../nbs/run/report.ipynb #5e0f50f7
 def _is_share(c):
-    "Whether a criterion speaks of shares: its metric says so, or every figure of it is at most one."
+    "Whether a criterion speaks of shares: it says so, or its metric does, or every figure of it is at most one."
+    if c.get("unit") is not None: return c["unit"] == "%"
     if re.search(r"accuracy|solved|share|chance", str(c.get("metric", ""))): return True
     figures = [v for v in (c.get("estimate"), c.get("value"), c.get("high"), *(c.get("interval") or [])) if v is not None]
     return not re.search(r"step|second|param|size|loss", str(c.get("metric", ""))) and all(abs(v) <= 1 for v in figures)
