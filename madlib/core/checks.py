@@ -132,7 +132,7 @@ def _stacked(form, inputs: dict) -> float:
 
 def _compiled(form, inputs: dict) -> float:
     "The difference that `torch.compile` makes, in outputs and gradients; its graph is run as it is."
-    torch.compiler.reset()  # what it kept of another notebook in this process
+    torch.compiler.reset()  # earlier compilations count against its limit
     with warnings.catch_warnings():  # of caches it looks through
         warnings.simplefilter("ignore")
         return worst(form_errors(form, torch.compile(form, backend="aot_eager", dynamic=False), inputs))
