@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.basics import choose
-from ..ops.chunks import segment_number
+from ..ops.chunks import plain, segment_number
 
 # %% ../../nbs/mixers/base.ipynb #48972e24
 class ShortConv(nn.Module):
@@ -145,5 +145,5 @@ def refuse_beyond(
     what: str,                 # whose limit it is
 ) -> None:
     "An error for a text longer than a mixer was made for."
-    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(pos): return
+    if not plain(pos): return
     if int(pos.max()) >= max_len: raise ValueError(f"{what} was made for texts of at most max_len = {max_len} tokens and met position {int(pos.max())}; make it with a larger max_len")

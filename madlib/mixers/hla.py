@@ -54,7 +54,8 @@ def hla_chunk(
 # %% ../../nbs/mixers/hla.ipynb #9a193dff
 def hla_weights(q, k, g=None, seg=None, ridge: float = 0.0) -> Float[Tensor, "b h t t"]:
     "What each token takes of each value, equation (2)."
-    D = decay_mask(None if g is None else g.transpose(1, 2).cumsum(-1), meets(segment_number(seg, q))[:, None])
+    D = meets(segment_number(seg, q))[:, None].to(q)
+    if g is not None: D = D * decay_mask(g.transpose(1, 2).cumsum(-1))
     q, k = q.transpose(1, 2), k.transpose(1, 2)
     W = q @ k.mT
     return (W @ (W * D).mT + ridge * q @ q.mT) * D * D

@@ -98,8 +98,8 @@ def nystrom_chunk(
     if S is not None:
         slot = (torch.arange(chunk, device=v.device) == S[-1][:, None] - 1).to(v)[:, None, None, :, None]
         v, g = (add_first(y, slot * s[:, None, :, None]) for y, s in ((v, S[1]), (g, S[2])))
-    G, allowed = g.cumsum(-2), torch.ones(chunk, chunk, dtype=torch.bool, device=v.device).tril()
-    local = (decay_mask(G.mT, allowed) @ v.mT[..., None])[..., 0].mT
+    G = g.cumsum(-2)
+    local = (decay_mask(G.mT) @ v.mT[..., None])[..., 0].mT
     A, w = crosses(G[..., -1, :].exp()), local[..., -1, :]
     h, _ = pass_states(x.same_text(A), x.same_text(w[..., None]), None if S is None else S[0][..., None])
     h = h[..., 0]

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SHORT', 'SMALL', 'ALL', 'segment_number', 'positions', 'meets', 'tensors_in', 'lengthened', 'in_32_bits',
-           'into_chunks', 'from_chunks', 'chunk_texts', 'decay_mask', 'half', 'level_blocks', 'block_scores',
-           'add_block_gradients', 'upward', 'Halving', 'scores', 'Chunk', 'move_on', 'times', 'chunk_form',
-           'pass_states', 'in_tiles', 'shift', 'before_writing', 'chunk_by_chunk', 'in_chunks']
+           'into_chunks', 'from_chunks', 'chunk_texts', 'plain', 'causal', 'DecayMask', 'decay_mask', 'head_factors',
+           'half', 'level_blocks', 'block_scores', 'add_block_gradients', 'upward', 'Halving', 'scores', 'Chunk',
+           'move_on', 'times', 'within_texts', 'chunk_form', 'pass_states', 'flat', 'scaled', 'adding', 'Additive',
+           'decay_gradient', 'additive', 'in_tiles', 'shift', 'before_writing', 'chunk_by_chunk', 'in_chunks']
 
 # %% ../../nbs/ops/chunks.ipynb #005033d7
 from functools import wraps
@@ -94,13 +95,43 @@ def chunk_texts(
     return n, torch.cat([n[:, :1, :, :1], n[:, :-1, :, -1:]], 1)
 
 # %% ../../nbs/ops/chunks.ipynb #99e33384
+def plain(*tensors: Tensor | None) -> bool:
+    "Whether these are tensors as they stand: not under vmap, which has no rule for many products in place, and not being compiled."
+    return not torch.compiler.is_compiling() and not any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in tensors if x is not None)
+
+def causal(P: Float[Tensor, "... t t"], M: Tensor | None = None) -> Float[Tensor, "... t t"]:
+    "Scores, which are written over, faded by a mask; without one, only cut off above the diagonal."
+    return P * M if M is not None else P.tril_() if plain(P) else P.tril()
+
+class DecayMask(torch.autograd.Function):
+    "`decay_mask` with its gradient, which needs the mask and nothing else."
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(G: Float[Tensor, "... t"]):
+        return causal((G[..., :, None] - G[..., None, :]).clamp(max=0).exp_())  # with -inf instead of 0, `exp` takes twelve times as long
+
+    @staticmethod
+    def setup_context(ctx, inputs, output): ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx, dM):
+        M, = ctx.saved_tensors
+        d = dM * M
+        return d.sum(-1) - d.sum(-2)
+
 def decay_mask(
-    G: Float[Tensor, "... t"] | None,   # log decays summed from the left; None: nothing fades
-    allowed: Bool[Tensor, "... t t"],   # which pairs (t, s) may meet
-) -> Tensor:                            # `[…, T, T]`, 0 where a pair may not meet
-    "The weights $e^{G_t - G_s}$ of equation (1)."
-    if G is None: return allowed
-    return (G[..., :, None] - G[..., None, :]).masked_fill(~allowed, -torch.inf).exp()
+    G: Float[Tensor, "... t"],        # log decays summed from the left
+) -> Float[Tensor, "... t t"]:
+    "The weights $e^{G_t - G_s}$ of equation (1), 0 above the diagonal."
+    return DecayMask.apply(G)
+
+def head_factors(
+    g: Float[Tensor, "... c"],   # log decays of a chunk, one per head
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "The mask `[…, C, C]`, and as columns `[…, ·, 1]` $e^{G}$ beside the readers, $e^{G_C - G}$ beside the keys and $e^{G_C}$ beside the memory."
+    G = g.cumsum(-1)
+    return decay_mask(G), G.exp()[..., None], (G[..., -1:] - G).exp()[..., None], G[..., -1:, None].exp()
 
 # %% ../../nbs/ops/chunks.ipynb #31766f58
 SMALL = 8          # blocks below this size are multiplied as one masked product per chunk: a batch of tiny products is slower
@@ -203,9 +234,8 @@ def scores(
         return A[..., :C, :C], Q[..., :C, :], E[..., :C, :], D[..., None]
     A = (r.flatten(-3, -2) @ k.mT).unflatten(-2, (R, C))
     if g is None: return A.tril() if masked else A, r, k, None
-    G = g.cumsum(-1)
-    M = decay_mask(G, torch.ones(C, C, dtype=torch.bool, device=k.device).tril())
-    return A * M.unsqueeze(-3), r * G.exp()[..., None, :, None], k * (G[..., -1:] - G).exp()[..., None], G[..., -1:, None].exp()
+    M, a, e, D = head_factors(g)
+    return A * M.unsqueeze(-3), r * a.unsqueeze(-3), k * e, D
 
 # %% ../../nbs/ops/chunks.ipynb #7ec974d6
 class Chunk(NamedTuple):
@@ -223,6 +253,12 @@ def times(r: Float[Tensor, "... r c x"], y: Float[Tensor, "... x y"]) -> Float[T
     "All reading rows times one matrix, as one product."
     return (r.flatten(-3, -2) @ y).unflatten(-2, r.shape[-3:-1])
 
+def within_texts(P: Tensor, Q: Tensor, K: Tensor, A: Tensor | None, texts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "Equation (4), or what its matrices are multiplied with, where texts start in a chunk; `texts` from `chunk_texts`."
+    n, before = texts
+    stays = (before == n[..., -1:]).to(K)[..., None]
+    return P * meets(n)[..., None, :, :], Q * (n == before)[..., None, :, None], K * (n == n[..., -1:])[..., None], stays if A is None else stays * A
+
 # %% ../../nbs/ops/chunks.ipynb #cc5fcd36
 def chunk_form(
     q: Float[Tensor, "... r c k"],               # rows that read
@@ -234,11 +270,7 @@ def chunk_form(
 ) -> Chunk:
     "The four matrices of equations (4) and (5)."
     P, Q, K, A = scores(q if beta is None else torch.cat([q, k.unsqueeze(-3)], -3), k, g, masked or beta is not None)
-    if texts is not None:
-        n, before = texts
-        stays = (before == n[..., -1:]).to(k)[..., None]
-        P, Q = P * meets(n)[..., None, :, :], Q * (n == before)[..., None, :, None]
-        K, A = K * (n == n[..., -1:])[..., None], stays if A is None else stays * A
+    if texts is not None: P, Q, K, A = within_texts(P, Q, K, A, texts)
     if beta is None: return Chunk(P, Q, K, A)
     eye = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
     (P, stored), (Q, asks) = (x.split((q.shape[-3], 1), -3) for x in (P, Q))
@@ -253,14 +285,83 @@ def pass_states(
     A: Tensor | None,                                # how each chunk moves the memory on, `[B, N, H, …]`
     U: Float[Tensor, "b n h k v"],                   # what each chunk writes
     S: Float[Tensor, "b h k v"] | None,              # memory at the start; None: empty
+    back: bool = False,                              # from the last chunk to the first, as gradients go
 ) -> tuple[Float[Tensor, "b n h k v"], Float[Tensor, "b h k v"]]:
     "The memory at the start of each chunk, and at the end."
-    A, states = [None] * U.shape[1] if A is None else A.unbind(1), []
-    S = torch.zeros_like(U[:, 0]) if S is None else S
-    for a, u in zip(A, U.unbind(1), strict=True):
+    N, states = U.shape[1], []
+    A, U = [None] * N if A is None else A.unbind(1), U.unbind(1)
+    S = torch.zeros_like(U[0]) if S is None else S
+    for i in reversed(range(N)) if back else range(N):
         states.append(S)
-        S = move_on(a, S) + u
-    return torch.stack(states, 1), S
+        S = move_on(A[i], S) + U[i]
+    return torch.stack(states[::-1] if back else states, 1), S
+
+# %% ../../nbs/ops/chunks.ipynb #e934f109
+def flat(x: Float[Tensor, "b n h *r c d"]) -> Float[Tensor, "m r*c d"]:
+    "Chunks of all rows and heads as one batch, their reading rows one below the other."
+    return x.flatten(0, 2).flatten(1, -2)
+
+def scaled(x: Tensor, by: Tensor | None) -> Tensor:
+    "Times a factor that may be absent."
+    return x if by is None else x * by
+
+def adding(*tensors: Tensor | None):
+    "`o + x y`, into `o` where that can be."
+    return torch.Tensor.baddbmm_ if plain(*tensors) else torch.baddbmm
+
+# %% ../../nbs/ops/chunks.ipynb #e9e51fbf
+class Additive(torch.autograd.Function):
+    "Equation (4) for the additive memory with its gradient (6): outputs, the last memory; for the gradient only, the memories and P."
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        q: Float[Tensor, "b n h r c k"],  # rows that read
+        k: Float[Tensor, "b n h c k"],    # keys
+        v: Float[Tensor, "b n h c v"],    # values
+        g: Tensor | None,                 # log decays `[B, N, H, C]`; only for their gradient
+        M: Tensor | None, a: Tensor | None, e: Tensor | None, D: Tensor | None,  # the factors of g and of packed texts
+        S: Float[Tensor, "b h k v"] | None,
+    ):
+        add = adding(q, k, v, g, S)
+        P = causal((flat(q) @ flat(k).mT).view(*q.shape[:5], k.shape[3]), M)
+        states, end = pass_states(D, (flat(k).mT @ flat(scaled(v, e))).unflatten(0, k.shape[:3]), S)
+        o = flat(P) @ flat(v)
+        if S is not None or k.shape[1] > 1: o = add(o, flat(scaled(q, a)), flat(states))
+        return o.view(*q.shape[:5], v.shape[4]), end, states, P
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(*output[2:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, *output[1:])
+
+    @staticmethod
+    def backward(ctx, do, dend, *_):
+        q, k, v, g, M, a, e, D, S, end, states, P = ctx.saved_tensors
+        do, add = (torch.zeros_like(q[..., :1]).expand(*q.shape[:5], v.shape[4]) if do is None else do).contiguous(), adding(q, k, v, g, S, do, dend)
+        dP, far = flat(causal((flat(do) @ flat(v).mT).view(P.shape), M)), flat(scaled(do, a))
+        dq, dk, dv = dP @ flat(k), dP.mT @ flat(q), flat(P).mT @ flat(do)
+        dS, later = pass_states(D, (flat(q).mT @ far).unflatten(0, k.shape[:3]), dend, back=True)
+        if S is not None or k.shape[1] > 1: dq = add(dq, far, flat(states).mT)
+        if dend is not None or k.shape[1] > 1: dk, dv = add(dk, flat(scaled(v, e)), flat(dS).mT), add(dv, flat(scaled(k, e)), flat(dS))
+        dq, dk, dv = dq.view(q.shape), dk.view(k.shape), dv.view(v.shape)
+        return dq, dk, dv, None if g is None else decay_gradient(q, k, dq, dk, states, end, dS), None, None, None, None, None if S is None else later
+
+# %% ../../nbs/ops/chunks.ipynb #907fc153
+def decay_gradient(q, k, dq, dk, states, end, dS) -> Float[Tensor, "b n h c"]:
+    "The gradient of the log decays, one per head."
+    dG = torch.linalg.vecdot(q, dq).sum(3) - torch.linalg.vecdot(k, dk)
+    leaves = (torch.cat([states[:, 1:], end[:, None]], 1) * dS).sum((-2, -1))
+    return dG.flip(-1).cumsum(-1).flip(-1) + leaves[..., None]
+
+def additive(q, k, v, g, S, texts) -> tuple[Float[Tensor, "b n h r c v"], Float[Tensor, "b h k v"]]:
+    "Outputs of the additive memory over all chunks, and the last memory; arguments as in `chunk_form`."
+    with torch.no_grad():
+        M, a, e, D = (None,) * 4 if g is None and texts is None else [q.new_ones(1, 1)] * 3 + [None] if g is None else head_factors(g)
+        if g is not None: M, a = M.unsqueeze(-3), a.unsqueeze(-3)
+        if texts is not None: M, a, e, D = within_texts(M, a, e, D, texts)
+    return Additive.apply(q, k, v, g, M, a, e, D, S)[:2]
 
 # %% ../../nbs/ops/chunks.ipynb #75c9d148
 def in_tiles(
@@ -324,8 +425,11 @@ def in_chunks(q, k, v, g, beta, S, chunk, seg, *, tile: int | None = None, one_p
     c = C if tile is None else tile
     x = torch.stack([q, *(shift(e, -1) for e in exclusive)], -2) if exclusive else q.unsqueeze(-2)
     x, k, v, g, beta = (y if y is None else into_chunks(y, M * c).unflatten(3, (M, c)).movedim(3, 2).flatten(1, 2) for y in (x, k, v, g, beta))
-    form = chunk_form(x.movedim(-2, -3), k, g, beta, chunk_texts(seg, c, M * c))
-    if M > 1: o, end = in_tiles(Chunk(*(y if y is None else y.unflatten(1, (-1, M)) for y in form)), v.unflatten(1, (-1, M)), S)
+    x, texts = x.movedim(-2, -3), chunk_texts(seg, c, M * c)
+    by_hand = M == 1 and beta is None and (g is None or g.dim() < k.dim())
+    form = None if by_hand else chunk_form(x, k, g, beta, texts)
+    if by_hand: o, end = additive(x, k, v, g, S, texts)
+    elif M > 1: o, end = in_tiles(Chunk(*(y if y is None else y.unflatten(1, (-1, M)) for y in form)), v.unflatten(1, (-1, M)), S)
     else:
         U, o = form.K.mT @ v, times(form.P, v)
         states, end = pass_states(form.A, U, S)

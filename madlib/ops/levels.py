@@ -5,7 +5,9 @@
 # %% auto #0
 __all__ = ['SHIFT', 'Levels', 'PLAIN', 'bits', 'level', 'n_levels', 'empty_levels', 'levels_step', 'check_levels',
            'levels_recurrent', 'bucket_start', 'take_levels', 'level_table', 'plain_weights', 'levels_parallel',
-           'read_levels', 'at_level', 'write_levels', 'read_memories', 'levels_aligned', 'levels_chunk']
+           'read_levels', 'at_level', 'write_levels', 'read_memories', 'levels_aligned', 'halves', 'tree', 'to_readers',
+           'zeros_for', 'AdditiveLevels', 'additive_levels_back', 'heads_in_chunks', 'last_memories', 'levels_additive',
+           'levels_chunk']
 
 # %% ../../nbs/ops/levels.ipynb #6c1102a6
 from functools import lru_cache
@@ -16,15 +18,18 @@ from torch import Tensor
 
 from ..core.basics import choose
 from madlib.ops.chunks import (
+    ALL,
     Chunk,
     chunk_by_chunk,
     chunk_form,
     chunk_texts,
+    decay_mask,
     from_chunks,
     in_32_bits,
     into_chunks,
     move_on,
     positions,
+    scaled,
     segment_number,
 )
 from .decay import check_decay, fade
@@ -135,7 +140,7 @@ def take_levels(
     return lam.transpose(1, 2).gather(-1, lev.clamp(0, L - 1)[:, None].expand(B, H, T, lev.shape[-1]))
 
 # %% ../../nbs/ops/levels.ipynb #8c5e9169
-PLAIN = 128  # texts up to this length use a table of T x L x T entries
+PLAIN = 128  # texts up to this length use a table of T x L x T entries, and are faster whole than in chunks
 
 @lru_cache(maxsize=32)
 def level_table(T: int, L: int, indexing: str, device, dtype) -> Float[Tensor, "t l s"]:
@@ -236,6 +241,128 @@ def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) ->
     for f, m in memories: Z = Z + at_level(level(e, t.new_tensor(f * C), indexing), L, v)[:, None, None] * m[:, :, None]
     return o, (Z, torch.full((len(v),), T, device=v.device))
 
+# %% ../../nbs/ops/levels.ipynb #049ee564
+def halves(N: int, j: int):
+    "Second halves among N chunks at scale j: a view of their rows `[M, n, rows, …]` from `[M, N, C, …]`, and where their first halves stand among the nodes."
+    n, w = N >> (j + 1), 1 << j
+    if n: yield lambda x: x[:, :2 * n * w].unflatten(1, (n, 2, w))[:, :, 1].flatten(2, 3), slice(0, 2 * n, 2)
+    if N - 2 * n * w > w: yield lambda x: x[:, (2 * n + 1) * w:].flatten(1, 2).unsqueeze(1), slice(2 * n, 2 * n + 1)
+
+def tree(U: Float[Tensor, "m n k v"], E: Float[Tensor, "m n"] | None) -> tuple[list[Tensor], list[Tensor | None]]:
+    "The nodes at every scale from what each chunk writes and the log decay at its end, and the decay of each first half."
+    nodes, fades = [U], []
+    while (n := U.shape[1] // 2 * 2):
+        fade = None if E is None else (E[:, 1:n:2] - E[:, :n:2]).exp()[..., None, None]
+        U, E = scaled(U[:, :n:2], fade) + U[:, 1:n:2], None if E is None else E[:, 1:n:2]
+        nodes.append(U)
+        fades.append(fade)
+    return nodes, fades
+
+def to_readers(G: Float[Tensor, "m n c"], J: int) -> Float[Tensor, "m n c j"]:
+    "The decay from the end of the node that a chunk reads at each scale; anything where it reads none."
+    ends = torch.tensor([[max((z >> j << j) - 1, 0) for j in range(J)] for z in range(G.shape[1])], device=G.device)
+    return (G[..., None] - G[:, :, -1][:, ends][:, :, None]).clamp(max=0).exp()
+
+def zeros_for(x: Tensor, *others: Tensor) -> Tensor:
+    "Zeros like x that carry whatever axis vmap has put on the others."
+    zeros = torch.zeros_like(x)
+    for y in others: zeros = torch.where(ALL, zeros, y[:, :1, :1, :1])
+    return zeros
+
+# %% ../../nbs/ops/levels.ipynb #8dcdf0ed
+class AdditiveLevels(torch.autograd.Function):
+    "Outputs of the additive memories; for the gradient only: faded scores, faded weights, and what each chunk writes."
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        q: Float[Tensor, "m n c k"],       # queries of all rows and heads, in chunks
+        k: Float[Tensor, "m n c k"],       # keys
+        v: Float[Tensor, "m n c v"],       # values
+        g: Float[Tensor, "m n c"] | None,  # log decays
+        W: Float[Tensor, "m n c c"],       # weights inside a chunk, 0 above the diagonal
+        R: Float[Tensor, "m n c j"],       # weights of the nodes at each scale
+    ):
+        G = None if g is None else g.flatten(1).cumsum(1).view_as(g)
+        P, A = q @ k.mT, W.view_as(W)
+        if g is not None: P, A = P * (M := decay_mask(G)), W * M
+        U = k.mT @ (v if g is None else v * (G[..., -1:] - G).exp()[..., None])
+        o, (nodes, _) = (P * W) @ v, tree(U, None if g is None else G[..., -1])
+        w = R if g is None else R * to_readers(G, R.shape[-1])
+        for j in range(R.shape[-1]):
+            for rows, at in halves(q.shape[1], j): rows(o).add_(rows(q) @ nodes[j][:, at] * rows(w[..., j, None]))
+        return o, P, A, U
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, *output[1:])
+
+    @staticmethod
+    def backward(ctx, do, *_): return additive_levels_back(*ctx.saved_tensors, do.contiguous())
+
+# %% ../../nbs/ops/levels.ipynb #d24e0f31
+def additive_levels_back(q, k, v, g, W, R, P, A, U, do) -> tuple[Tensor | None, ...]:
+    "The gradients of `AdditiveLevels`."
+    G = None if g is None else g.flatten(1).cumsum(1).view_as(g)
+    d = do @ v.mT
+    dP, dW = d * A, d * P
+    dq, dk, dv = dP @ k, dP.mT @ q, (P * W).mT @ do
+    nodes, fades = tree(U, None if g is None else G[..., -1])
+    F = None if g is None else to_readers(G, R.shape[-1])
+    w, dw, dnodes = scaled(R, F), zeros_for(R, q, dq), [zeros_for(x, q, dq, W) for x in nodes]
+    for j in range(R.shape[-1]):
+        for rows, at in halves(q.shape[1], j):
+            x, y, by = rows(q), rows(do), rows(w[..., j, None])
+            z = y @ nodes[j][:, at].mT
+            rows(dq).add_(z * by)
+            rows(dw[..., j]).copy_(torch.linalg.vecdot(x, z))
+            dnodes[j][:, at] = (x * by).mT @ y
+    for j in reversed(range(len(fades))):
+        n = 2 * dnodes[j + 1].shape[1]
+        dnodes[j][:, 1:n:2] += dnodes[j + 1]
+        dnodes[j][:, :n:2] += scaled(dnodes[j + 1], fades[j])
+    e = None if g is None else (G[..., -1:] - G).exp()[..., None]
+    dk, dv = dk + scaled(v, e) @ dnodes[0].mT, dv + scaled(k, e) @ dnodes[0]
+    dG = None if g is None else (torch.linalg.vecdot(q, dq) - torch.linalg.vecdot(k, dk)).flatten(1)
+    return dq, dk, dv, None if g is None else dG.flip(1).cumsum(1).flip(1).view_as(g), dW, scaled(dw, F)
+
+# %% ../../nbs/ops/levels.ipynb #f6b31eb7
+def heads_in_chunks(x: Tensor | None, C: int) -> Tensor | None:
+    "A row `[B, T, H, …]` as `[B H, N, C, …]`, the tail filled with zeros."
+    if x is None: return None
+    x = torch.cat([x, x.new_zeros(x.shape[0], -x.shape[1] % C, *x.shape[2:])], 1) if x.shape[1] % C else x
+    return x.transpose(1, 2).contiguous().flatten(0, 1).unflatten(1, (-1, C))
+
+def last_memories(k, v, g, L: int, T: int, indexing: str) -> Float[Tensor, "m l k v"]:
+    "What a text of T tokens leaves in the memory of each level."
+    d, k, v = SHIFT[indexing], k.flatten(1, 2), v.flatten(1, 2)
+    if g is not None:
+        G = g.flatten(1).cumsum(1)
+        v = v * (G[:, T - 1, None] - G).exp()[..., None]
+    e, Z = T - 1 + d, []
+    for h in range(d, L + d):  # the level is h - d, and h the first binary digit in which e and s agree from there on
+        start, stop = (e, T) if h == 0 else (e >> h << h, (e >> h << h) + (1 << h - 1)) if e >> h - 1 & 1 else (0, 0)
+        Z.append(k[:, start:stop].mT @ v[:, start:stop])
+    return torch.stack(Z, 1)
+
+def levels_additive(q, k, v, g, lam, indexing: str, C: int, state: bool) -> tuple[Tensor, Levels | None]:
+    "`levels_chunk` for texts from their beginning, additive, with no decay or one per head; C a power of two."
+    (B, T, H), (L, d, c) = q.shape[:3], (lam.shape[-1], SHIFT[indexing], C.bit_length() - 1)
+    q, k, v, g, lam = (heads_in_chunks(x, C) for x in (q, k, v, g, lam))
+    N, J = q.shape[1], (q.shape[1] - 1).bit_length()
+    seen = lambda z, f: min(c + (z ^ f).bit_length() - d, L - 1)  # the level at which chunk z sees chunk f
+    own = at_level(torch.tensor([seen(z + d, z) for z in range(N)], device=v.device), L, v)[:, None]
+    W = plain_weights(torch.cat([lam[..., :c], (lam * own).sum(-1, keepdim=True)], -1), indexing)
+    R = lam[..., [min(c + 1 + j - d, L - 1) for j in range(J)]]
+    if d:  # the last row of a chunk counts with the next
+        last = torch.tensor([[seen(z + d, (z >> j + 1) << j + 1) for j in range(J)] for z in range(N)], device=v.device)
+        R = torch.cat([R[:, :, :-1], lam[:, :, -1].gather(-1, last.expand(len(lam), N, J)).unsqueeze(2)], 2)
+    o = AdditiveLevels.apply(q, k, v, g, W, R)[0].flatten(1, 2)[:, :T].unflatten(0, (B, H)).transpose(1, 2)
+    if not state: return o, None
+    return o, (last_memories(k, v, g, L, T, indexing).unflatten(0, (B, H)), torch.full((B,), T, device=v.device))
+
 # %% ../../nbs/ops/levels.ipynb #245bb2d5
 @in_32_bits
 def levels_chunk(
@@ -247,14 +374,18 @@ def levels_chunk(
     beta: Float[Tensor, "b t h"] | None = None,  # write strengths of the delta rule; None: the additive memory
     S: Levels | None = None,                  # memories and position at the start; None: empty, at 0
     indexing: str = "guo",                    # `guo` or `bit`
-    chunk: int = 64,                          # tokens per chunk, any number; a power of two is fastest
+    chunk: int | None = None,                 # tokens per chunk, any number; None: 64, a power of two being fastest, and short texts whole
     seg: Int[Tensor, "b t"] | None = None,    # ids of packed texts
     state: bool = True,                       # False: the final state is not needed, None comes back
 ) -> tuple[Float[Tensor, "b t h v"], Levels | None]:
     "Equations (4) and (5), chunk by chunk: T log T."
     check_levels(g, lam, beta, q, indexing)
+    plain = beta is None and (g is None or g.dim() < q.dim())
+    chunk = chunk or (PLAIN if plain and q.shape[1] <= PLAIN else 64)
     if q.shape[1] <= chunk: return levels_parallel(q, k, v, g, lam, beta, S, indexing, seg, state)
-    if S is None and seg is None and chunk & (chunk - 1) == 0: return levels_aligned(q, k, v, g, lam, beta, indexing, chunk, state)
+    if S is None and seg is None and chunk & (chunk - 1) == 0:
+        if plain: return levels_additive(q, k, v, g, lam, indexing, chunk, state)
+        return levels_aligned(q, k, v, g, lam, beta, indexing, chunk, state)
     def run(*part):
         o, S = levels_parallel(*part[:-1], indexing, part[-1])
         return (o,), S
