@@ -45,15 +45,16 @@ GATES = {"sigmoid": torch.sigmoid, "silu": F.silu}
 
 class Readout(nn.Module):
     "Norm and gate on what each head has read; nothing, where neither is asked for."
-    def __init__(self, d_model: int, n_heads: int, value_dim: int, norm: str, gate: str, gate_per: str, gate_at: str, gate_rank: int):
+    def __init__(self, d_model: int, n_heads: int, value_dim: int, norm: str, norm_per: str, gate: str, gate_per: str, gate_at: str, gate_rank: int, gate_bias: bool):
         super().__init__()
         kinds = {"none": None, "rms": nn.RMSNorm, "layer": nn.LayerNorm}
         kind = kinds[choose(norm, kinds, "norm")]
-        self.norm = kind(value_dim, eps=1e-5) if kind else None
+        over = value_dim if choose(norm_per, ("head", "layer"), "norm_per") == "head" else (n_heads, value_dim)
+        self.norm = kind(over, eps=1e-5) if kind else None
         self.act = GATES[gate] if choose(gate, ("none", *GATES), "gate") != "none" else None
         self.first = choose(gate_at, ("readout", "norm"), "gate_at") == "readout"
         self.shape = (n_heads, value_dim if choose(gate_per, ("channel", "head"), "gate_per") == "channel" else 1)
-        if self.act: self.gate = narrow(d_model, self.shape[0] * self.shape[1], gate_rank)
+        if self.act: self.gate = narrow(d_model, self.shape[0] * self.shape[1], gate_rank, gate_bias)
 
     def forward(self, o: Float[Tensor, "... h v"], x: Float[Tensor, "... d"]) -> Float[Tensor, "... h v"]:
         "What is passed on to the output projection."
@@ -76,11 +77,13 @@ class Mixer(nn.Module):
         value_dim: int | None = None,  # width of a head's v; None: `head_dim`
         conv: int = 0,                 # width of the short convolution after the projections; 0: none
         bias: bool = True,             # biases in the projections
-        norm: str = "none",            # of what is read, per head: `none`, `rms` or `layer`
+        norm: str = "none",            # of what is read: `none`, `rms` or `layer`
+        norm_per: str = "head",        # the norm of each `head` by itself, or over the heads of the `layer`
         gate: str = "none",            # on what is read, from the token: `none`, `sigmoid` or `silu`
         gate_per: str = "channel",     # a gate for each value `channel`, or one for each `head`
         gate_at: str = "norm",         # after the `norm`, or on the bare `readout` before it
         gate_rank: int = 0,            # the gate's projection goes through so many channels; 0: directly
+        gate_bias: bool = False,       # a bias in the gate's projection
         max_len: int = 2048,           # longest text; only mixers that use positions look at it
     ):
         super().__init__()
@@ -90,14 +93,24 @@ class Mixer(nn.Module):
         self.widths = (n_heads * self.head_dim, n_heads * self.head_dim, n_heads * self.value_dim)
         self.qkv, self.o = nn.Linear(d_model, sum(self.widths), bias), nn.Linear(self.widths[-1], d_model, bias)
         self.conv = ShortConv(sum(self.widths), conv) if conv else None
-        self.readout = Readout(d_model, n_heads, self.value_dim, norm, gate, gate_per, gate_at, gate_rank)
+        self.readout = Readout(d_model, n_heads, self.value_dim, norm, norm_per, gate, gate_per, gate_at, gate_rank, gate_bias)
+
+    def project_to(self, *widths: int) -> None:
+        "Make the projection anew for streams of these widths, with the biases and the convolution it had."
+        self.widths = widths
+        self.qkv = nn.Linear(self.qkv.in_features, sum(widths), self.qkv.bias is not None)
+        self.conv = ShortConv(sum(widths), self.conv.width) if self.conv else None
+
+    def streams(self, x, taps, n) -> tuple[tuple[Tensor, ...], Tensor]:
+        "What projection and convolution make of the tokens, by `widths`, and the taps that follow."
+        y, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
+        if self.conv: y, taps = self.conv(y, taps, n)
+        return y.split(self.widths, -1), taps
 
     def project(self, x, taps, n):
         "q, k, v `[B, T, H, head_dim or value_dim]` and the taps that follow; in memory each head's tokens lie together, as the ops want them."
-        y, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
-        if self.conv: y, taps = self.conv(y, taps, n)
-        q, k, v = (z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2).contiguous().transpose(1, 2) for z in y.split(self.widths, -1))
-        return q, k, v, taps
+        streams, taps = self.streams(x, taps, n)
+        return *(z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2).contiguous().transpose(1, 2) for z in streams), taps
 
 # %% ../../nbs/mixers/base.ipynb #e3587c80
 @patch

@@ -11,7 +11,6 @@ from fastcore.meta import delegates
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .base import ShortConv
 from .gated_delta_net import GatedDeltaNet
 from ..ops.delta import delta_product_chunk, delta_step
 
@@ -48,9 +47,8 @@ class DeltaProduct(GatedDeltaNet):
         if n_steps < 1: raise ValueError(f"a token takes at least one step, not n_steps = {n_steps}")
         super().__init__(d_model, n_heads, decay=decay, negative=negative, conv=conv, bias=bias, beta_bias=beta_bias, **kwargs)
         q, k, v = self.widths
-        self.n_steps, self.widths = n_steps, (q, n_steps * k, n_steps * v)
-        self.qkv, self.to_beta = nn.Linear(d_model, sum(self.widths), bias), nn.Linear(d_model, n_steps * n_heads, beta_bias)
-        self.conv = ShortConv(sum(self.widths), conv) if conv else None
+        self.project_to(q, n_steps * k, n_steps * v)
+        self.n_steps, self.to_beta = n_steps, nn.Linear(d_model, n_steps * n_heads, beta_bias)
 
     def stepwise(self, y: Float[Tensor, "... h nk"]) -> Float[Tensor, "... n h k"]:
         "The steps of a token, taken out of each head's channels."

@@ -6,11 +6,8 @@
 __all__ = ['KDA', 'KDAEarlier']
 
 # %% ../../nbs/mixers/kda.ipynb #87cccfee
-import math
-
 from fastcore.meta import delegates
 
-from .base import narrow
 from .delta_net import Correcting
 
 # %% ../../nbs/mixers/kda.ipynb #b716f11d
@@ -29,13 +26,13 @@ class KDA(Correcting):
         norm: str = "rms",               # of what is read, per head
         gate: str = "sigmoid",           # on what is read, from the token
         gate_rank: int | None = None,    # the gate's projection goes through so many channels; None: `value_dim`; 0: directly
+        gate_bias: bool = True,          # a bias in the gate's projection
         **kwargs
     ):
         low = value_dim or head_dim or d_model // n_heads
         decay_rank, gate_rank = (low if r is None else r for r in (decay_rank, gate_rank))
         super().__init__(d_model, n_heads, decay, head_dim=head_dim, value_dim=value_dim, decay_start=decay_start, decay_rank=decay_rank, conv=conv, norm=norm,
-                         gate=gate, gate_rank=gate_rank, **kwargs)
-        if self.readout.act: self.readout.gate = narrow(d_model, math.prod(self.readout.shape), gate_rank, bias=True)
+                         gate=gate, gate_rank=gate_rank, gate_bias=gate_bias, **kwargs)
 
 # %% ../../nbs/mixers/kda.ipynb #77a6691f
 @delegates()

@@ -10,19 +10,16 @@ import torch
 from fastcore.meta import delegates
 from torch import nn
 
-from .base import ShortConv
 from .delta_net import Correcting
 from .gla import ACTIVATIONS, Gated
 
 # %% ../../nbs/mixers/latent.ipynb #e5da0648
 def shrink(layer: Gated, rank: int | None) -> int:
     "Give a layer latent vectors of width `rank` in place of keys, and each head its W; the rank."
-    H, K, V, d = layer.n_heads, layer.head_dim, layer.value_dim, layer.qkv.in_features
+    H, K, V = layer.n_heads, layer.head_dim, layer.value_dim
     r = rank or max(1, K // 2)
     if not 1 <= r <= K: raise ValueError(f"rank is the width of the latent space, between 1 and the key's {K}, not {r}")
-    layer.widths = (H * K, H * r, H * V)
-    layer.qkv = nn.Linear(d, sum(layer.widths), layer.qkv.bias is not None)
-    if layer.conv: layer.conv = ShortConv(sum(layer.widths), layer.conv.width)
+    layer.project_to(H * K, H * r, H * V)
     layer.up = nn.Parameter(torch.randn(H, K, r) / r ** 0.5)
     return r
 

@@ -9,7 +9,6 @@ __all__ = ['Lightning']
 from fastcore.meta import delegates
 
 from .gla import Gated
-from .ssd import norm_over
 
 # %% ../../nbs/mixers/lightning.ipynb #4695ba80
 @delegates(but=["decay_per"])
@@ -24,15 +23,15 @@ class Lightning(Gated):
         decay: str = "fixed",          # any other form is learned, and knows no `layer`
         activation: str = "silu",
         norm: str = "rms",
-        norm_per: str = "layer",       # the norm over all heads, or by `head`
+        norm_per: str = "layer",       # over all heads together
         gate: str = "sigmoid",
         gate_rank: int | None = None,  # None: the width of a head
         scale: float | None = 1.0,
         **kwargs
     ):
         rank = (head_dim or d_model // n_heads) if gate_rank is None else gate_rank
-        super().__init__(d_model, n_heads, head_dim=head_dim, decay=decay, decay_per="head", activation=activation, norm=norm, gate=gate, gate_rank=rank, scale=scale, **kwargs)
+        super().__init__(d_model, n_heads, head_dim=head_dim, decay=decay, decay_per="head", activation=activation, norm=norm, norm_per=norm_per, gate=gate, gate_rank=rank, scale=scale, **kwargs)
         if not 0 <= layer < layers: raise ValueError(f"layer {layer} of {layers}: layers are counted from 0")
         if layer and decay != "fixed": raise ValueError(f"the layer's number sets a fixed decay; decay is {decay!r}")
         if decay == "fixed": self.decay.slopes *= 1 - layer / max(layers - 1, 1) + 1e-5
-        norm_over(self, norm_per)
+

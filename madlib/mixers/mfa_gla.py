@@ -10,7 +10,6 @@ import torch
 from fastcore.meta import delegates
 from torch import nn
 
-from .base import ShortConv
 from .gla import GLAEarlier
 
 # %% ../../nbs/mixers/mfa_gla.ipynb #1ce4be80
@@ -19,20 +18,18 @@ class MFAGLA(GLAEarlier):
     "Gated linear attention with shared latent projections, equations (1) and (2)."
     def __init__(self,
         d_model: int,    # width of the model
-        conv: int = 0,   # width of the short convolution over the three latent streams; 0: none
-        bias: bool = False,  # biases in the shared projections and the last one
+
         **kwargs
     ):
-        super().__init__(d_model, bias=bias, **kwargs)
+        super().__init__(d_model, **kwargs)
         H, K, V = self.n_heads, self.head_dim, self.value_dim
-        self.qkv, self.conv = nn.Linear(d_model, 3 * K, bias), ShortConv(3 * K, conv) if conv else None
+        self.project_to(K, K, K)
         self.to_q, self.to_v = (nn.Parameter(torch.empty(H, K, n).uniform_(-1, 1) * (6 / (K + n)) ** 0.5) for n in (K, V))
 
     def project(self, x, taps, n):
         "q and v of each head, the one key of all heads, and the taps that follow."
-        y, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
-        if self.conv: y, taps = self.conv(y, taps, n)
-        q, k, v = y.unsqueeze(1).chunk(3, -1)
+        streams, taps = self.streams(x, taps, n)
+        q, k, v = (z.unsqueeze(1) for z in streams)
         q, v = q @ self.to_q, v @ self.to_v
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), taps
 

@@ -17,10 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.basics import choose
-from .base import Mixer, ShortConv
+from .base import Mixer
 from .gates import Decay
-from .near_far import Aligned, add_first
-from ..ops.chunks import decay_mask, pass_states, segment_number
+from ..ops.chunks import Aligned, add_first, decay_mask, pass_states, segment_number
 
 # %% ../../nbs/mixers/nystrom.ipynb #40a746ca
 FORMS = ("faithful", "leaking")
@@ -148,9 +147,7 @@ class NystromSSM(Mixer):
         n, self.chunk, self.delta, self.form = self.value_dim, chunk, delta, choose(form, FORMS, "form")
         self.rank = max(1, n // 4) if rank is None else rank
         if not 0 <= self.rank <= n: raise ValueError(f"rank = {self.rank} must lie between 0 (not compressed) and the state's {n} channels")
-        self.widths = (n_heads * n,)
-        self.qkv = nn.Linear(d_model, n_heads * n, bias)
-        self.conv = ShortConv(n_heads * n, self.conv.width) if self.conv else None
+        self.project_to(n_heads * n)
         self.decay = Decay(d_model, n_heads, n, "sigmoid", start=decay_start)
         self.mix = nn.Parameter(torch.eye(n) + 0.01 * torch.randn(n_heads, n, n))
         self.landmarks = nn.Parameter(segments(self.rank, n).repeat(n_heads, 1, 1)) if self.rank else None
@@ -160,8 +157,7 @@ class NystromSSM(Mixer):
 @patch
 def project(self: NystromSSM, x, taps, n):
     "What is written, where other mixers have q, k and v."
-    v, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
-    if self.conv: v, taps = self.conv(v, taps, n)
+    (v,), taps = self.streams(x, taps, n)
     v = v.unflatten(-1, (self.n_heads, -1))
     return v, v, v, taps
 

@@ -7,13 +7,15 @@ __all__ = ['SHORT', 'SMALL', 'ALL', 'segment_number', 'positions', 'meets', 'ten
            'into_chunks', 'from_chunks', 'chunk_texts', 'plain', 'causal', 'DecayMask', 'decay_mask', 'head_factors',
            'half', 'level_blocks', 'block_scores', 'add_block_gradients', 'upward', 'Halving', 'scores', 'Chunk',
            'move_on', 'times', 'within_texts', 'chunk_form', 'pass_states', 'flat', 'scaled', 'adding', 'Additive',
-           'decay_gradient', 'additive', 'in_tiles', 'shift', 'before_writing', 'chunk_by_chunk', 'in_chunks']
+           'decay_gradient', 'additive', 'in_tiles', 'shift', 'before_writing', 'chunk_by_chunk', 'in_chunks',
+           'Aligned', 'add_first']
 
 # %% ../../nbs/ops/chunks.ipynb #005033d7
 from functools import wraps
 from typing import NamedTuple
 
 import torch
+from fastcore.basics import patch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
@@ -437,3 +439,53 @@ def in_chunks(q, k, v, g, beta, S, chunk, seg, *, tile: int | None = None, one_p
     o = [from_chunks(y, T) for y in (o.flatten(1, 2) if M > 1 else o).unbind(3)]
     n = segment_number(seg, q)
     return o[0], end, *(before_writing(e, y, S, n) for e, y in zip(exclusive, o[1:], strict=True))
+
+# %% ../../nbs/ops/chunks.ipynb #9b6c095d
+class Aligned:
+    "A row laid out in chunks that are counted from the start of each text."
+    def __init__(self,
+        x: Tensor,                            # `[B, T, …]`, for sizes and device
+        p: Int[Tensor, " b"] | None,          # tokens that the first text has had in its chunk; None: none
+        C: int,                               # tokens per chunk
+        seg: Int[Tensor, "b t"] | None,       # ids of packed texts
+    ):
+        (B, T), self.C, self.plain, self.fresh = x.shape[:2], C, p is None and seg is None, None
+        n, t = segment_number(seg, x).expand(B, T), torch.arange(T, device=x.device)
+        pos = positions(n, p)
+        starts = (pos % C == 0) & (t > 0)
+        number = starts.long().cumsum(1)
+        self.last, self.used = number[:, -1], pos[:, -1] % C + 1
+        if self.plain: return
+        N = (T + C - 2) // C + 1 if seg is None else int(number.max()) + 1
+        self.slot = number * C + pos % C
+        self.source = self.slot.new_full((B, N * C), T).scatter(1, self.slot, t.expand(B, T))
+        if seg is not None: self.fresh = self.take(F.pad((n[:, 1:] != n[:, :-1]).long(), (1, 0)))[:, ::C] > 0
+
+    def take(self, x: Tensor) -> Tensor:
+        "A row by slots, zeros where a slot is empty."
+        return torch.take_along_dim(torch.cat([x, torch.zeros_like(x[:, :1])], 1), self.source.view(*self.source.shape, *[1] * (x.dim() - 2)), 1)
+
+    def into(self, x: Float[Tensor, "b t h *d"]) -> Float[Tensor, "b n h c *d"]:
+        "A row in chunks."
+        return into_chunks(x if self.plain else self.take(x), self.C)
+
+    def back(self, o: Float[Tensor, "b n h c d"], T: int) -> Float[Tensor, "b t h d"]:
+        "Chunks as a row."
+        if self.plain: return from_chunks(o, T)
+        return torch.take_along_dim(o.transpose(2, 3).flatten(1, 2), self.slot[..., None, None], 1)
+
+# %% ../../nbs/ops/chunks.ipynb #04bc6d4e
+@patch
+def at_end(self: Aligned, x: Tensor) -> Tensor:
+    "What belongs to the chunk of each row's last token, from `[B, N, …]`."
+    return torch.take_along_dim(x, self.last.view(-1, *[1] * (x.dim() - 1)), 1)[:, 0]
+
+@patch
+def same_text(self: Aligned, x: Tensor) -> Tensor:
+    "`[B, N, …]` with zeros where the next chunk begins another text."
+    if self.fresh is None: return x
+    return x.masked_fill(F.pad(self.fresh[:, 1:], (0, 1)).view(*self.fresh.shape, *[1] * (x.dim() - 2)), 0)
+
+def add_first(x: Float[Tensor, "b n ..."], first: Tensor | None) -> Float[Tensor, "b n ..."]:
+    "Something added to the first chunk of each row."
+    return x if first is None else torch.cat([x[:, :1] + first, x[:, 1:]], 1)
