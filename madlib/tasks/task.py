@@ -81,7 +81,16 @@ class Task(ABC):
 
     def config(self) -> dict:
         "Everything that defines the task, as `make_task` takes it."
-        return {"name": type(self).__name__.lower(), **dataclasses.asdict(self)}
+        mine = f"{type(self).__module__}:{type(self).__name__}"
+        return {"name": next((n for n, path in TASKS.items() if path == mine), type(self).__name__.lower()), **dataclasses.asdict(self)}
+
+    def stage(self, share: float) -> "Task":
+        "The task as it is after this share of the training: itself, unless it has a curriculum."
+        return self
+
+    def probe(self) -> dict[str, "Task"]:
+        "Other forms of the task, by name, at which a trained model is tested as well."
+        return {}
 
     def batch(self,
         n: int,               # examples wanted
@@ -163,6 +172,7 @@ TASKS = {  # name -> module:class
     "mqar": "madlib.tasks.mqar:MQAR",
     "delayed_copy": "madlib.tasks.delayed_copy:DelayedCopy",
     "source": "madlib.tasks.source:Source",
+    "state_tracking": "madlib.tasks.state_tracking:StateTracking",
 }
 
 def make_task(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['UNCOUNTED', 'Variant', 'Model', 'Train', 'Trial', 'syntax', 'imports', 'class_source', 'module_source', 'code_hash',
-           'Batches', 'measure', 'decay_groups', 'Run', 'trials_folder', 'finished', 'run_trial']
+           'Batches', 'answers', 'measure', 'measure_rows', 'decay_groups', 'Run', 'trials_folder', 'finished',
+           'run_trial']
 
 # %% ../../nbs/train/loop.ipynb #c35aa56e
 import ast
@@ -30,7 +31,7 @@ from fastcore.basics import patch
 from ..core.basics import choose, workbook_root, write_whole
 from ..core.seeds import counter_seed, generator
 from ..models.lm import LM, mixer_classes, n_parameters
-from ..tasks.task import Batch, Task
+from ..tasks.task import IGNORE, Batch, Task
 
 # %% ../../nbs/train/loop.ipynb #4da9f04f
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Trial:
     def build(self) -> LM:
         "The untrained model."
         m = dataclasses.asdict(dataclasses.replace(self.model, **self.variant.model))
-        m["max_len"] = m["max_len"] or self.task.seq_len
+        m["max_len"] = m["max_len"] or max(t.seq_len for t in (self.task, *self.task.probe().values()))
         torch.manual_seed(counter_seed(self.seed, "init"))
         return LM(self.task.vocab_size, mixer=self.variant.mixer, mixer_options=self.variant.options or None, **m)
 
@@ -190,30 +191,47 @@ class Batches:
 
     def __call__(self, step: int) -> Batch:
         B = self.train.batch_size
-        if self.fixed is None: return self.task.batch(B, (self.seed, "train", step), "train").trimmed()
+        if self.fixed is None: return self.task.stage(step / self.train.steps).batch(B, (self.seed, "train", step), "train").trimmed()
         epoch, i = divmod(step, self.train.n_train // B)
         if epoch != self.epoch: self.epoch, self.order = epoch, torch.randperm(self.train.n_train, generator=generator(self.seed, "order", epoch))
         rows = self.order[i * B:(i + 1) * B]
         return Batch(self.fixed.inputs[rows], self.fixed.targets[rows])
 
 @torch.no_grad()
-def measure(
+def answers(
     model: torch.nn.Module,  # a language model
     batch: Batch,            # examples
     size: int = 250,         # examples at once
-) -> tuple[float, float]:
-    "Over the scored positions: the share at which the model's first choice is right, and the mean loss in nats."
-    was, right, loss = model.training, 0, 0.0
+) -> tuple[torch.Tensor, float]:
+    "Where the model's first choice is right, `[B, T]` and False where nothing is scored, and the mean loss in nats."
+    was, right, loss = model.training, batch.scored.clone(), 0.0
     model.eval()
     for i in range(0, len(batch.inputs), size):
         x, y = batch.inputs[i:i + size], batch.targets[i:i + size]
-        scored = y != -100
+        scored = y != IGNORE
         logits = model(x, at=scored)
-        right += (logits.argmax(-1) == y[scored]).sum().item()
+        right[i:i + size][scored] = logits.argmax(-1) == y[scored]
         loss += F.cross_entropy(logits, y[scored], reduction="sum").item()
     model.train(was)
-    n = batch.scored.sum().item()
-    return right / n, loss / n
+    return right, loss / batch.scored.sum().item()
+
+def measure(
+    model: torch.nn.Module,  # a language model
+    batch: Batch,            # examples
+) -> tuple[float, float]:
+    "Over the scored positions: the share at which the model's first choice is right, and the mean loss in nats."
+    right, loss = answers(model, batch)
+    return right.sum().item() / batch.scored.sum().item(), loss
+
+def measure_rows(
+    model: torch.nn.Module,  # a language model
+    batch: Batch,            # examples
+) -> dict[str, float]:
+    "Shares of right answers: over all scored positions, at the last one of each row, and of rows without an error."
+    right, scored = answers(model, batch)[0], batch.scored
+    last = torch.where(scored, torch.arange(scored.shape[1]), -1).amax(1, keepdim=True)
+    share = lambda x: x.double().mean().item()
+    return {"accuracy": share(right[scored]), "last": share(right.gather(1, last)), "whole": share((right | ~scored).all(1))}
 
 # %% ../../nbs/train/loop.ipynb #f4eec142
 def decay_groups(
@@ -300,9 +318,10 @@ def result(self: Run) -> dict:
     seen = Batch(*(x[:self.train.n_valid] for x in seen))
     outcome = self.outcome or ("solved" if solve is not None else "stuck")
     found, loss = measure(self.model, test)
+    probes = {name: measure_rows(self.model, t.batch(self.train.n_test, (trial.seed, "test"), "test").trimmed()) for name, t in trial.task.probe().items()}
     return {"accuracy": found, "loss": loss, "valid_accuracy": 0.0, "valid_loss": None, **self.best[2], "train_accuracy": measure(self.model, seen)[0], "steps": steps,
             "steps_to_solve": solve, "outcome": outcome, "seconds": self.seconds, "parameters": n_parameters(self.model),
-            "state_size": self.model.state_size(trial.task.seq_len), "history": self.history}
+            "state_size": self.model.state_size(trial.task.seq_len), "probes": probes, "history": self.history}
 
 # %% ../../nbs/train/loop.ipynb #baeb7bd1
 def trials_folder(folder: str | Path | None = None) -> Path:
