@@ -214,4 +214,4 @@ def show(self: StateTracking,
     g, marks = make_group(self.group), {self.order: "PAD", self.order + 1: "BOS", self.order + 2: "EOS"}
     name = lambda i: "".join(map(str, g.elements[i])) if len(g.elements[0]) <= 6 else str(i)
     roles = ["value" if i < self.order else "padding" if i == self.order else "separator" for i in x]
-    return tokens([marks.get(i) or name(i) for i in x], torch.tensor([IGNORE if j == IGNORE else j for j in y]), roles, per_line=11)
+    return tokens([marks.get(i) or name(i) for i in x], [j if j == IGNORE else name(j) for j in y], roles, per_line=11)
