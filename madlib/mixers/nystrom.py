@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.basics import choose
-from .base import Mixer
+from .diagonal_ssm import StateSpace
 from .gates import Decay
 from ..ops.chunks import Aligned, add_first, decay_mask, pass_states, segment_number
 
@@ -129,7 +129,7 @@ def numerical_rank(
 
 # %% ../../nbs/mixers/nystrom.ipynb #8ec35189
 @delegates()
-class NystromSSM(Mixer):
+class NystromSSM(StateSpace):
     "A diagonal gated state whose crossing from chunk to chunk is compressed."
     def __init__(self,
         d_model: int,                  # width of the model
@@ -147,20 +147,13 @@ class NystromSSM(Mixer):
         n, self.chunk, self.delta, self.form = self.value_dim, chunk, delta, choose(form, FORMS, "form")
         self.rank = max(1, n // 4) if rank is None else rank
         if not 0 <= self.rank <= n: raise ValueError(f"rank = {self.rank} must lie between 0 (not compressed) and the state's {n} channels")
-        self.project_to(n_heads * n)
+
         self.decay = Decay(d_model, n_heads, n, "sigmoid", start=decay_start)
         self.mix = nn.Parameter(torch.eye(n) + 0.01 * torch.randn(n_heads, n, n))
         self.landmarks = nn.Parameter(segments(self.rank, n).repeat(n_heads, 1, 1)) if self.rank else None
         self.output_gate = nn.Linear(d_model, d_model, False) if output_gate else None
 
 # %% ../../nbs/mixers/nystrom.ipynb #b4843fe9
-@patch
-def project(self: NystromSSM, x, taps, n):
-    "What is written, where other mixers have q, k and v."
-    (v,), taps = self.streams(x, taps, n)
-    v = v.unflatten(-1, (self.n_heads, -1))
-    return v, v, v, taps
-
 @patch(as_prop=True)
 def crosses(self: NystromSSM):
     "From a chunk's product of factors to its matrix."
@@ -184,14 +177,14 @@ def forward(self: NystromSSM,
     return_state: bool = False,            # give the state after the last token, too
 ):
     "The mixer over a row of tokens, with its output gate."
-    y, S = Mixer.forward(self, x, S, seg, True)
+    y, S = StateSpace.forward(self, x, S, seg, True)
     y = self.gated(y, x)
     return (y, S) if return_state else y
 
 @patch
 def step(self: NystromSSM, x: Float[Tensor, "b d"], S: tuple | None = None):
     "The mixer for one token, with its output gate."
-    y, S = Mixer.step(self, x, S)
+    y, S = StateSpace.step(self, x, S)
     return self.gated(y, x), S
 
 @patch

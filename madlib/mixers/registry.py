@@ -43,6 +43,7 @@ MIXERS = {
     "second_order_kda": "madlib.mixers.second_order_kda:SecondOrderKDA",
     "hla": "madlib.mixers.hla:HLA",
     "nystrom": "madlib.mixers.nystrom:NystromSSM",
+    "diagonal_ssm": "madlib.mixers.diagonal_ssm:DiagonalSSM",
 }
 
 def mixer_class(
