@@ -37,7 +37,7 @@ FAMILY = {  # a word in a variant's name -> its family; earlier entries win
     "gla": "gated", "gla_earlier": "gated", "mfa_gla": "gated", "near_far": "gated", "lightning": "gated", "retention": "gated", "mlstm": "gated",
     "residual_linear": "gated", "latent_linear": "gated", "nystrom": "state-space", "diagonal_ssm": "state-space", "hla": "linear",
     "ssd": "state-space", "mamba": "state-space", "ssm": "state-space", "lru": "state-space",
-    "lstm": "recurrent", "gru": "recurrent", "rnn": "recurrent", "softmax": "attention", "attention": "attention",
+    "lstm": "recurrent", "slstm": "recurrent", "gru": "recurrent", "rnn": "recurrent", "softmax": "attention", "attention": "attention",
     "linear": "linear", "cosformer": "linear", "elu": "linear", "relu": "linear", "cos": "linear",
 }
 _seen = {}  # family -> its members, in the order in which this kernel met them

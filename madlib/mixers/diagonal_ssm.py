@@ -16,6 +16,7 @@ from .gates import Decay
 from ..ops.scan import scan_associative, scan_matmul, scan_recurrent, scan_step
 
 # %% ../../nbs/mixers/diagonal_ssm.ipynb #9f82e13c
+@delegates()
 class StateSpace(Mixer):
     "The frame for a state that is written by one stream and read as a whole: `head_dim` channels of state for each head."
     def __init__(self, d_model: int, n_heads: int = 1, head_dim: int | None = None, value_dim: int | None = None, **kwargs):

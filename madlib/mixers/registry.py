@@ -44,6 +44,9 @@ MIXERS = {
     "hla": "madlib.mixers.hla:HLA",
     "nystrom": "madlib.mixers.nystrom:NystromSSM",
     "diagonal_ssm": "madlib.mixers.diagonal_ssm:DiagonalSSM",
+    "gru": "madlib.mixers.recurrent:GRU",
+    "lstm": "madlib.mixers.recurrent:LSTM",
+    "slstm": "madlib.mixers.recurrent:ScalarLSTM",
 }
 
 def mixer_class(
