@@ -35,7 +35,7 @@ FAMILY = {  # a word in a variant's name -> its family; earlier entries win
     "delta": "delta", "delta_net": "delta", "gated_delta_net": "delta", "kda": "delta", "kda_earlier": "delta", "delta_product": "delta",
     "residual_delta": "delta", "residual_kda": "delta", "second_order_kda": "delta", "latent_delta": "delta",
     "gla": "gated", "gla_earlier": "gated", "mfa_gla": "gated", "near_far": "gated", "lightning": "gated", "retention": "gated", "mlstm": "gated",
-    "residual_linear": "gated", "latent_linear": "gated", "nystrom": "state-space", "diagonal_ssm": "state-space", "hla": "linear",
+    "residual_linear": "gated", "latent_linear": "gated", "nystrom": "state-space", "diagonal_ssm": "state-space", "monarch_ssm": "state-space", "hla": "linear",
     "ssd": "state-space", "mamba": "state-space", "ssm": "state-space", "lru": "state-space",
     "lstm": "recurrent", "slstm": "recurrent", "gru": "recurrent", "rnn": "recurrent", "softmax": "attention", "attention": "attention",
     "linear": "linear", "cosformer": "linear", "elu": "linear", "relu": "linear", "cos": "linear",

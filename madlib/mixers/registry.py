@@ -44,6 +44,7 @@ MIXERS = {
     "hla": "madlib.mixers.hla:HLA",
     "nystrom": "madlib.mixers.nystrom:NystromSSM",
     "diagonal_ssm": "madlib.mixers.diagonal_ssm:DiagonalSSM",
+    "monarch_ssm": "madlib.mixers.monarch_ssm:MonarchSSM",
     "gru": "madlib.mixers.recurrent:GRU",
     "lstm": "madlib.mixers.recurrent:LSTM",
     "slstm": "madlib.mixers.recurrent:ScalarLSTM",
