@@ -6,8 +6,8 @@
 __all__ = ['SHIFT', 'Levels', 'PLAIN', 'bits', 'level', 'n_levels', 'empty_levels', 'levels_step', 'check_levels',
            'levels_recurrent', 'bucket_start', 'take_levels', 'level_table', 'plain_weights', 'levels_parallel',
            'read_levels', 'at_level', 'write_levels', 'read_memories', 'levels_aligned', 'halves', 'tree', 'to_readers',
-           'zeros_for', 'AdditiveLevels', 'additive_levels_back', 'heads_in_chunks', 'last_memories', 'levels_additive',
-           'levels_chunk']
+           'zeros_for', 'faded', 'add_scaled', 'AdditiveLevels', 'additive_levels_back', 'heads_in_chunks',
+           'last_memories', 'levels_additive', 'levels_chunk']
 
 # %% ../../nbs/ops/levels.ipynb #6c1102a6
 from functools import lru_cache
@@ -20,6 +20,7 @@ from ..core.basics import choose
 from madlib.ops.chunks import (
     ALL,
     Chunk,
+    adding,
     chunk_by_chunk,
     chunk_form,
     chunk_texts,
@@ -28,6 +29,7 @@ from madlib.ops.chunks import (
     in_32_bits,
     into_chunks,
     move_on,
+    plain,
     positions,
     scaled,
     segment_number,
@@ -266,8 +268,18 @@ def to_readers(G: Float[Tensor, "m n c"], J: int) -> Float[Tensor, "m n c j"]:
 def zeros_for(x: Tensor, *others: Tensor) -> Tensor:
     "Zeros like x that carry whatever axis vmap has put on the others."
     zeros = torch.zeros_like(x)
-    for y in others: zeros = torch.where(ALL, zeros, y[:, :1, :1, :1])
+    if not plain(x, *others):
+        for y in others: zeros = torch.where(ALL, zeros, y[:, :1, :1, :1])
     return zeros
+
+def faded(P: Tensor, by: Tensor) -> Tensor:
+    "`P by`, written over P where that can be."
+    return P.mul_(by) if plain(P, by) else P * by
+
+def add_scaled(x: Tensor, y: Tensor, by: Tensor) -> None:
+    "`x += y by`, in one pass where that can be."
+    if plain(x, y, by): x.addcmul_(y, by)
+    else: x.add_(y * by)
 
 # %% ../../nbs/ops/levels.ipynb #8dcdf0ed
 class AdditiveLevels(torch.autograd.Function):
@@ -285,13 +297,14 @@ class AdditiveLevels(torch.autograd.Function):
     ):
         G = None if g is None else g.flatten(1).cumsum(1).view_as(g)
         P, A = q @ k.mT, W.view_as(W)
-        if g is not None: P, A = P * (M := decay_mask(G)), W * M
+        if g is not None: P, A = faded(P, M := decay_mask(G)), W * M
         U = k.mT @ (v if g is None else v * (G[..., -1:] - G).exp()[..., None])
-        o, (nodes, _) = (P * W) @ v, tree(U, None if g is None else G[..., -1])
+        PW, (nodes, _) = P * W, tree(U, None if g is None else G[..., -1])
+        o = PW @ v
         w = R if g is None else R * to_readers(G, R.shape[-1])
         for j in range(R.shape[-1]):
-            for rows, at in halves(q.shape[1], j): rows(o).add_(rows(q) @ nodes[j][:, at] * rows(w[..., j, None]))
-        return o, P, A, U
+            for rows, at in halves(q.shape[1], j): add_scaled(rows(o), rows(q) @ nodes[j][:, at], rows(w[..., j, None]))
+        return o, P, PW, A, U
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -303,12 +316,12 @@ class AdditiveLevels(torch.autograd.Function):
     def backward(ctx, do, *_): return additive_levels_back(*ctx.saved_tensors, do.contiguous())
 
 # %% ../../nbs/ops/levels.ipynb #d24e0f31
-def additive_levels_back(q, k, v, g, W, R, P, A, U, do) -> tuple[Tensor | None, ...]:
+def additive_levels_back(q, k, v, g, W, R, P, PW, A, U, do) -> tuple[Tensor | None, ...]:
     "The gradients of `AdditiveLevels`."
     G = None if g is None else g.flatten(1).cumsum(1).view_as(g)
     d = do @ v.mT
-    dP, dW = d * A, d * P
-    dq, dk, dv = dP @ k, dP.mT @ q, (P * W).mT @ do
+    dW, dP = d * P, faded(d, A)
+    dq, dk, dv = dP @ k, dP.mT @ q, PW.mT @ do
     nodes, fades = tree(U, None if g is None else G[..., -1])
     F = None if g is None else to_readers(G, R.shape[-1])
     w, dw, dnodes = scaled(R, F), zeros_for(R, q, dq), [zeros_for(x, q, dq, W) for x in nodes]
@@ -316,7 +329,7 @@ def additive_levels_back(q, k, v, g, W, R, P, A, U, do) -> tuple[Tensor | None, 
         for rows, at in halves(q.shape[1], j):
             x, y, by = rows(q), rows(do), rows(w[..., j, None])
             z = y @ nodes[j][:, at].mT
-            rows(dq).add_(z * by)
+            add_scaled(rows(dq), z, by)
             rows(dw[..., j]).copy_(torch.linalg.vecdot(x, z))
             dnodes[j][:, at] = (x * by).mT @ y
     for j in reversed(range(len(fades))):
@@ -324,7 +337,8 @@ def additive_levels_back(q, k, v, g, W, R, P, A, U, do) -> tuple[Tensor | None, 
         dnodes[j][:, 1:n:2] += dnodes[j + 1]
         dnodes[j][:, :n:2] += scaled(dnodes[j + 1], fades[j])
     e = None if g is None else (G[..., -1:] - G).exp()[..., None]
-    dk, dv = dk + scaled(v, e) @ dnodes[0].mT, dv + scaled(k, e) @ dnodes[0]
+    add, m = adding(q, k, v, g, W, R, do), lambda x: x.flatten(0, 1)
+    dk, dv = add(m(dk), m(scaled(v, e)), m(dnodes[0]).mT).view_as(k), add(m(dv), m(scaled(k, e)), m(dnodes[0])).view_as(v)
     dG = None if g is None else (torch.linalg.vecdot(q, dq) - torch.linalg.vecdot(k, dk)).flatten(1)
     return dq, dk, dv, None if g is None else dG.flip(1).cumsum(1).flip(1).view_as(g), dW, scaled(dw, F)
 
@@ -380,11 +394,11 @@ def levels_chunk(
 ) -> tuple[Float[Tensor, "b t h v"], Levels | None]:
     "Equations (4) and (5), chunk by chunk: T log T."
     check_levels(g, lam, beta, q, indexing)
-    plain = beta is None and (g is None or g.dim() < q.dim())
-    chunk = chunk or (PLAIN if plain and q.shape[1] <= PLAIN else 64)
+    additive = beta is None and (g is None or g.dim() < q.dim())
+    chunk = chunk or (PLAIN if additive and q.shape[1] <= PLAIN else 64)
     if q.shape[1] <= chunk: return levels_parallel(q, k, v, g, lam, beta, S, indexing, seg, state)
     if S is None and seg is None and chunk & (chunk - 1) == 0:
-        if plain: return levels_additive(q, k, v, g, lam, indexing, chunk, state)
+        if additive: return levels_additive(q, k, v, g, lam, indexing, chunk, state)
         return levels_aligned(q, k, v, g, lam, beta, indexing, chunk, state)
     def run(*part):
         o, S = levels_parallel(*part[:-1], indexing, part[-1])
