@@ -965,6 +965,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                   'madlib/tasks/state_tracking.py'),
                                              'madlib.tasks.state_tracking.StateTracking.vocab_size': ( 'tasks/state_tracking.html#statetracking.vocab_size',
                                                                                                        'madlib/tasks/state_tracking.py'),
+                                             'madlib.tasks.state_tracking.asked_at': ( 'tasks/state_tracking.html#asked_at',
+                                                                                       'madlib/tasks/state_tracking.py'),
                                              'madlib.tasks.state_tracking.cycle': ( 'tasks/state_tracking.html#cycle',
                                                                                     'madlib/tasks/state_tracking.py'),
                                              'madlib.tasks.state_tracking.make_group': ( 'tasks/state_tracking.html#make_group',

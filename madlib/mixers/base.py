@@ -95,22 +95,26 @@ class Mixer(nn.Module):
         self.conv = ShortConv(sum(self.widths), conv) if conv else None
         self.readout = Readout(d_model, n_heads, self.value_dim, norm, norm_per, gate, gate_per, gate_at, gate_rank, gate_bias)
 
-    def project_to(self, *widths: int) -> None:
-        "Make the projection anew for streams of these widths, with the biases and the convolution it had."
-        self.widths = widths
-        self.qkv = nn.Linear(self.qkv.in_features, sum(widths), self.qkv.bias is not None)
-        self.conv = ShortConv(sum(widths), self.conv.width) if self.conv else None
+# %% ../../nbs/mixers/base.ipynb #0a932366
+@patch
+def project_to(self: Mixer, *widths: int) -> None:
+    "Make the projection anew for streams of these widths, with the biases and the convolution it had."
+    self.widths = widths
+    self.qkv = nn.Linear(self.qkv.in_features, sum(widths), self.qkv.bias is not None)
+    self.conv = ShortConv(sum(widths), self.conv.width) if self.conv else None
 
-    def streams(self, x, taps, n) -> tuple[tuple[Tensor, ...], Tensor]:
-        "What projection and convolution make of the tokens, by `widths`, and the taps that follow."
-        y, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
-        if self.conv: y, taps = self.conv(y, taps, n)
-        return y.split(self.widths, -1), taps
+@patch
+def streams(self: Mixer, x, taps, n) -> tuple[tuple[Tensor, ...], Tensor]:
+    "What projection and convolution make of the tokens, by `widths`, and the taps that follow."
+    y, taps = self.qkv(x), taps if self.conv else x.new_zeros(x.shape[0], 0, 0)
+    if self.conv: y, taps = self.conv(y, taps, n)
+    return y.split(self.widths, -1), taps
 
-    def project(self, x, taps, n):
-        "q, k, v `[B, T, H, head_dim or value_dim]` and the taps that follow; in memory each head's tokens lie together, as the ops want them."
-        streams, taps = self.streams(x, taps, n)
-        return *(z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2).contiguous().transpose(1, 2) for z in streams), taps
+@patch
+def project(self: Mixer, x, taps, n):
+    "q, k, v `[B, T, H, head_dim or value_dim]` and the taps that follow; in memory each head's tokens lie together, as the ops want them."
+    streams, taps = self.streams(x, taps, n)
+    return *(z.unflatten(-1, (self.n_heads, -1)).transpose(1, 2).contiguous().transpose(1, 2) for z in streams), taps
 
 # %% ../../nbs/mixers/base.ipynb #e3587c80
 @patch

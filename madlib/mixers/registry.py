@@ -50,6 +50,7 @@ MIXERS = {
     "slstm": "madlib.mixers.recurrent:ScalarLSTM",
 }
 
+# %% ../../nbs/mixers/registry.ipynb #afe52483
 def mixer_class(
     mixer: str | type,  # a name of `MIXERS`, a path `package.module:Class`, or the class itself
 ) -> type:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LARGEST', 'Group', 'cycle', 'times', 'written_in_cycles', 'named', 'make_group', 'moves_of', 'running_product',
-           'spread', 'size_problems', 'StateTracking']
+           'spread', 'asked_at', 'size_problems', 'StateTracking']
 
 # %% ../../nbs/tasks/state_tracking.ipynb #d367ffa8
 import itertools
@@ -114,6 +114,7 @@ def running_product(
         out.append(p)
     return torch.stack(out, 1)
 
+# %% ../../nbs/tasks/state_tracking.ipynb #fca25648
 def spread(
     group: str,  # as `make_group` takes it
     moves: str,  # as `moves_of` takes it
@@ -128,6 +129,15 @@ def spread(
         P = P @ onto
         out.append(P)
     return torch.stack(out)
+
+def asked_at(
+    t: "StateTracking",     # the configuration
+) -> Float[Tensor, " t"]:   # shares, which add up to one
+    "How the questions are spread over the numbers of moves."
+    asked = torch.zeros(t.length, dtype=torch.float64)
+    asked[(t.shortest or t.length) - 1:] = 1                               # texts end at each length alike,
+    if t.supervision == "dense": asked = asked.flip(0).cumsum(0).flip(0)  # and dense ones ask all the way
+    return asked / asked.sum()
 
 def size_problems(
     t: "StateTracking",   # the configuration
@@ -153,16 +163,12 @@ class StateTracking(Task):
     probes: tuple[int, ...] = ()   # lengths at which a trained model is tested as well
 
     def __post_init__(self):
-        moves_of(self.group, self.moves)
-        choose(self.supervision, ("dense", "final"), "supervision")
+        moves_of(self.group, self.moves), choose(self.supervision, ("dense", "final"), "supervision")
         if problems := size_problems(self): raise ValueError(f"StateTracking: {'; '.join(problems)}.")
-
     @property
     def order(self) -> int: return len(make_group(self.group).elements)
-
     @property
     def vocab_size(self) -> int: return self.order + 3  # elements, then PAD, BOS, EOS
-
     @property
     def seq_len(self) -> int: return self.length + 2 * (self.supervision == "final")
 
@@ -183,11 +189,7 @@ class StateTracking(Task):
 
     def chance(self) -> dict[str, float]:
         "Share that guessing reaches: any id, any element, the best constant answer, the best one that knows its position."
-        P = spread(self.group, self.moves, self.length)
-        asked = torch.zeros(self.length, dtype=P.dtype)
-        asked[(self.shortest or self.length) - 1:] = 1                         # texts end at each length alike,
-        if self.supervision == "dense": asked = asked.flip(0).cumsum(0).flip(0)  # and dense ones ask all the way
-        asked = asked / asked.sum()
+        P, asked = spread(self.group, self.moves, self.length), asked_at(self)
         return {"uniform": 1 / self.vocab_size, "element": 1 / self.order, "constant": (asked @ P).max().item(), "length": (asked @ P.max(1).values).item()}
 
 # %% ../../nbs/tasks/state_tracking.ipynb #e75ee7ea

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+from fastcore.basics import patch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -84,14 +85,6 @@ class Task(ABC):
         mine = f"{type(self).__module__}:{type(self).__name__}"
         return {"name": next((n for n, path in TASKS.items() if path == mine), type(self).__name__.lower()), **dataclasses.asdict(self)}
 
-    def stage(self, share: float) -> "Task":
-        "The task as it is after this share of the training: itself, unless it has a curriculum."
-        return self
-
-    def probe(self) -> dict[str, "Task"]:
-        "Other forms of the task, by name, at which a trained model is tested as well."
-        return {}
-
     def batch(self,
         n: int,               # examples wanted
         seed: int | tuple,    # an integer, or a tuple of integers and words such as (seed, step)
@@ -99,6 +92,17 @@ class Task(ABC):
     ) -> Batch:
         "`n` examples of one split: a pure function of the configuration and these arguments."
         return fill(self.draw, n, seed if isinstance(seed, tuple) else (seed,), choose(split, BUCKETS, "split"))
+
+# %% ../../nbs/tasks/task.ipynb #de47dec7
+@patch
+def stage(self: Task, share: float) -> "Task":
+    "The task as it is after this share of the training: itself, unless it has a curriculum."
+    return self
+
+@patch
+def probe(self: Task) -> dict[str, "Task"]:
+    "Other forms of the task, by name, at which a trained model is tested as well."
+    return {}
 
 # %% ../../nbs/tasks/task.ipynb #0b1fbe8b
 ROWS = 4096  # rows of one round at most, so that memory stays bounded

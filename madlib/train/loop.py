@@ -197,6 +197,7 @@ class Batches:
         rows = self.order[i * B:(i + 1) * B]
         return Batch(self.fixed.inputs[rows], self.fixed.targets[rows])
 
+# %% ../../nbs/train/loop.ipynb #1049c163
 @torch.no_grad()
 def answers(
     model: torch.nn.Module,  # a language model
