@@ -142,7 +142,8 @@ def asked_at(
 def size_problems(
     t: "StateTracking",   # the configuration
 ) -> list[str]:           # one sentence for each thing wrong
-    "What cannot work in a configuration."
+    "What cannot work in a configuration; unknown words are refused at once."
+    moves_of(t.group, t.moves), choose(t.supervision, ("dense", "final"), "supervision")
     rules = [(t.length < 1, f"length={t.length} must be at least 1"),
              (not 0 <= t.shortest <= t.length, f"shortest={t.shortest} must lie between 0 and length={t.length}"),
              (not 0 <= t.curriculum <= 1, f"curriculum={t.curriculum} is a share of the training, between 0 and 1"),
@@ -163,7 +164,7 @@ class StateTracking(Task):
     probes: tuple[int, ...] = ()   # lengths at which a trained model is tested as well
 
     def __post_init__(self):
-        moves_of(self.group, self.moves), choose(self.supervision, ("dense", "final"), "supervision")
+
         if problems := size_problems(self): raise ValueError(f"StateTracking: {'; '.join(problems)}.")
     @property
     def order(self) -> int: return len(make_group(self.group).elements)
