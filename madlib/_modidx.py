@@ -953,8 +953,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                  'madlib/tasks/state_tracking.py'),
                                              'madlib.tasks.state_tracking.StateTracking.oracle': ( 'tasks/state_tracking.html#statetracking.oracle',
                                                                                                    'madlib/tasks/state_tracking.py'),
-                                             'madlib.tasks.state_tracking.StateTracking.order': ( 'tasks/state_tracking.html#statetracking.order',
-                                                                                                  'madlib/tasks/state_tracking.py'),
                                              'madlib.tasks.state_tracking.StateTracking.probe': ( 'tasks/state_tracking.html#statetracking.probe',
                                                                                                   'madlib/tasks/state_tracking.py'),
                                              'madlib.tasks.state_tracking.StateTracking.seq_len': ( 'tasks/state_tracking.html#statetracking.seq_len',

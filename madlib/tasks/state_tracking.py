@@ -166,8 +166,7 @@ class StateTracking(Task):
     def __post_init__(self):
 
         if problems := size_problems(self): raise ValueError(f"StateTracking: {'; '.join(problems)}.")
-    @property
-    def order(self) -> int: return len(make_group(self.group).elements)
+    order = property(lambda self: len(make_group(self.group).elements))
     @property
     def vocab_size(self) -> int: return self.order + 3  # elements, then PAD, BOS, EOS
     @property
