@@ -35,7 +35,7 @@ class StateSpace(Mixer):
 # %% ../../nbs/mixers/diagonal_ssm.ipynb #5c2955e3
 SCANS = {"associative": scan_associative, "recurrent": scan_recurrent, "matmul": scan_matmul}
 
-@delegates(StateSpace)
+@delegates()
 class DiagonalSSM(StateSpace):
     "A state whose channels fade each by itself, equation (1)."
     def __init__(self,

@@ -82,19 +82,13 @@ def attend_step(self: Recurrent, q, k, v, x, memory):
 def memory_size(self: Recurrent, T=None): return self.parts * self.widths[0]
 
 # %% ../../nbs/mixers/recurrent.ipynb #0be9b824
-@delegates()
 class GRU(Recurrent):
     "Gated recurrent units, torch's."
-    def __init__(self, d_model: int, **kwargs): super().__init__(d_model, **kwargs)
 
-@delegates()
 class LSTM(Recurrent):
     "Long short-term memory, torch's."
     cell, parts = nn.LSTM, 2
-    def __init__(self, d_model: int, **kwargs): super().__init__(d_model, **kwargs)
 
-@delegates()
 class ScalarLSTM(Recurrent):
     "The sLSTM, equation (1)."
     cell, parts = SLSTM, 4
-    def __init__(self, d_model: int, **kwargs): super().__init__(d_model, **kwargs)

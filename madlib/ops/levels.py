@@ -25,7 +25,9 @@ from madlib.ops.chunks import (
     chunk_form,
     chunk_texts,
     decay_mask,
+    filled,
     from_chunks,
+    from_right,
     in_32_bits,
     into_chunks,
     move_on,
@@ -142,7 +144,7 @@ def take_levels(
     return lam.transpose(1, 2).gather(-1, lev.clamp(0, L - 1)[:, None].expand(B, H, T, lev.shape[-1]))
 
 # %% ../../nbs/ops/levels.ipynb #8c5e9169
-PLAIN = 128  # texts up to this length use a table of T x L x T entries, and are faster whole than in chunks
+PLAIN = 128  # texts up to this length use a table of T x L x T entries
 
 @lru_cache(maxsize=32)
 def level_table(T: int, L: int, indexing: str, device, dtype) -> Float[Tensor, "t l s"]:
@@ -217,10 +219,10 @@ def read_memories(
     return (Q.unsqueeze(-2) * weight.unsqueeze(-1)).flatten(-2) @ torch.cat(memories, -2)
 
 def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) -> tuple[Tensor, Levels | None]:
-    "`levels_chunk` for texts from their beginning, with chunks of a power of two."
+    "`levels_chunk` for texts from their beginning, by a counter of memories; C a power of two."
     T, (L, d, c) = q.shape[1], (lam.shape[-1], SHIFT[indexing], C.bit_length() - 1)
     q, k, v, g, beta, lam = (into_chunks(x, C) for x in (q, k, v, g, beta, lam))
-    form = chunk_form(q.unsqueeze(-3), k, g, beta, masked=False)  # `plain_weights` masks
+    form = chunk_form(q.unsqueeze(-3), k, g, beta)
     form, N = form._replace(P=form.P.squeeze(-3), Q=form.Q.squeeze(-3)), k.shape[1]
     above = lambda z, f: min(c + (z ^ f).bit_length() - d, L - 1)  # the level at which chunk z sees chunk f
     top = at_level(torch.tensor([above(z + d, z) for z in range(N)], device=v.device), L, v)[:, None, None]
@@ -339,15 +341,13 @@ def additive_levels_back(q, k, v, g, W, R, P, PW, A, U, do) -> tuple[Tensor | No
     e = None if g is None else (G[..., -1:] - G).exp()[..., None]
     add, m = adding(q, k, v, g, W, R, do), lambda x: x.flatten(0, 1)
     dk, dv = add(m(dk), m(scaled(v, e)), m(dnodes[0]).mT).view_as(k), add(m(dv), m(scaled(k, e)), m(dnodes[0])).view_as(v)
-    dG = None if g is None else (torch.linalg.vecdot(q, dq) - torch.linalg.vecdot(k, dk)).flatten(1)
-    return dq, dk, dv, None if g is None else dG.flip(1).cumsum(1).flip(1).view_as(g), dW, scaled(dw, F)
+    dg = None if g is None else from_right((torch.linalg.vecdot(q, dq) - torch.linalg.vecdot(k, dk)).flatten(1)).view_as(g)
+    return dq, dk, dv, dg, dW, scaled(dw, F)
 
 # %% ../../nbs/ops/levels.ipynb #f6b31eb7
 def heads_in_chunks(x: Tensor | None, C: int) -> Tensor | None:
     "A row `[B, T, H, …]` as `[B H, N, C, …]`, the tail filled with zeros."
-    if x is None: return None
-    x = torch.cat([x, x.new_zeros(x.shape[0], -x.shape[1] % C, *x.shape[2:])], 1) if x.shape[1] % C else x
-    return x.transpose(1, 2).contiguous().flatten(0, 1).unflatten(1, (-1, C))
+    return None if x is None else filled(x, C).transpose(1, 2).contiguous().flatten(0, 1).unflatten(1, (-1, C))
 
 def last_memories(k, v, g, L: int, T: int, indexing: str) -> Float[Tensor, "m l k v"]:
     "What a text of T tokens leaves in the memory of each level."
@@ -388,17 +388,15 @@ def levels_chunk(
     beta: Float[Tensor, "b t h"] | None = None,  # write strengths of the delta rule; None: the additive memory
     S: Levels | None = None,                  # memories and position at the start; None: empty, at 0
     indexing: str = "guo",                    # `guo` or `bit`
-    chunk: int | None = None,                 # tokens per chunk, any number; None: 64, a power of two being fastest, and short texts whole
+    chunk: int = 64,                          # tokens per chunk, any number; a power of two is fastest
     seg: Int[Tensor, "b t"] | None = None,    # ids of packed texts
     state: bool = True,                       # False: the final state is not needed, None comes back
 ) -> tuple[Float[Tensor, "b t h v"], Levels | None]:
     "Equations (4) and (5), chunk by chunk: T log T."
     check_levels(g, lam, beta, q, indexing)
-    additive = beta is None and (g is None or g.dim() < q.dim())
-    chunk = chunk or (PLAIN if additive and q.shape[1] <= PLAIN else 64)
     if q.shape[1] <= chunk: return levels_parallel(q, k, v, g, lam, beta, S, indexing, seg, state)
     if S is None and seg is None and chunk & (chunk - 1) == 0:
-        if additive: return levels_additive(q, k, v, g, lam, indexing, chunk, state)
+        if beta is None and (g is None or g.dim() < q.dim()): return levels_additive(q, k, v, g, lam, indexing, chunk, state)
         return levels_aligned(q, k, v, g, lam, beta, indexing, chunk, state)
     def run(*part):
         o, S = levels_parallel(*part[:-1], indexing, part[-1])

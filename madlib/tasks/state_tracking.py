@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LARGEST', 'Group', 'cycle', 'times', 'written_in_cycles', 'named', 'make_group', 'moves_of', 'running_product',
-           'spread', 'asked_at', 'size_problems', 'StateTracking']
+           'spread', 'asked_at', 'size_problems', 'laid_out', 'StateTracking']
 
 # %% ../../nbs/tasks/state_tracking.ipynb #d367ffa8
 import itertools
@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from fastcore.basics import patch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -151,6 +152,21 @@ def size_problems(
              (any(n < 1 for n in t.probes), f"probes={t.probes} are lengths of at least 1")]
     return [message for bad, message in rules if bad]
 
+# %% ../../nbs/tasks/state_tracking.ipynb #5a7e4c1d
+def laid_out(
+    x: Int[Tensor, "b t"],  # moves
+    p: Int[Tensor, "b t"],  # the product after each
+    T: Int[Tensor, "b 1"],  # moves that count
+    PAD: int,               # the number that stands for no move; the next two are the marks
+    final: bool,            # ask once, at an end mark
+) -> Batch:
+    "Moves as tokens, and the products that are asked for."
+    beyond = torch.arange(x.shape[1]) >= T
+    x = x.masked_fill(beyond, PAD)
+    if not final: return Batch(x, p.masked_fill(beyond, IGNORE))
+    x = F.pad(F.pad(x, (1, 0), value=PAD + 1), (0, 1), value=PAD).scatter(1, T + 1, PAD + 2)
+    return Batch(x, torch.full_like(x, IGNORE).scatter(1, T + 1, p.gather(1, T - 1)))
+
 # %% ../../nbs/tasks/state_tracking.ipynb #ae2ca8a9
 @dataclass(frozen=True)
 class StateTracking(Task):
@@ -164,24 +180,23 @@ class StateTracking(Task):
     probes: tuple[int, ...] = ()   # lengths at which a trained model is tested as well
 
     def __post_init__(self):
-
         if problems := size_problems(self): raise ValueError(f"StateTracking: {'; '.join(problems)}.")
-    order = property(lambda self: len(make_group(self.group).elements))
+
+    @property
+    def order(self) -> int: return len(make_group(self.group).elements)
+
     @property
     def vocab_size(self) -> int: return self.order + 3  # elements, then PAD, BOS, EOS
+
     @property
     def seq_len(self) -> int: return self.length + 2 * (self.supervision == "final")
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         "`n` sequences."
-        moves, PAD = torch.tensor(moves_of(self.group, self.moves)), self.order
+        moves = torch.tensor(moves_of(self.group, self.moves))
         x = moves[torch.randint(len(moves), (n, self.length), generator=generator)]
         T = torch.randint(self.shortest or self.length, self.length + 1, (n, 1), generator=generator)
-        p, t = running_product(make_group(self.group).table, x), torch.arange(self.length)
-        x = x.masked_fill(t >= T, PAD)
-        if self.supervision == "dense": return Batch(x, p.masked_fill(t >= T, IGNORE))
-        x = torch.cat([torch.full((n, 1), PAD + 1), x, torch.full((n, 1), PAD)], 1).scatter(1, T + 1, PAD + 2)
-        return Batch(x, torch.full_like(x, IGNORE).scatter(1, T + 1, p.gather(1, T - 1)))
+        return laid_out(x, running_product(make_group(self.group).table, x), T, self.order, self.supervision == "final")
 
     def oracle(self, inputs: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
         "The running product, where marks and padding are no moves."

@@ -186,6 +186,7 @@ class Batches:
     "The training batches of a trial, by step."
     def __init__(self, task: Task, train: Train, seed: int):
         self.task, self.train, self.seed = task, train, seed
+        if train.n_train and task.stage(0) != task: raise ValueError("a curriculum needs fresh examples for every update: n_train = 0")
         self.fixed = task.batch(train.n_train, (seed, "train"), "train").trimmed() if train.n_train else None
         self.epoch, self.order = -1, None
 
@@ -232,7 +233,7 @@ def measure_rows(
     right, scored = answers(model, batch)[0], batch.scored
     last = torch.where(scored, torch.arange(scored.shape[1]), -1).amax(1, keepdim=True)
     share = lambda x: x.double().mean().item()
-    return {"accuracy": share(right[scored]), "last": share(right.gather(1, last)), "whole": share((right | ~scored).all(1))}
+    return {"accuracy": share(right[scored]), "last_accuracy": share(right.gather(1, last)), "whole_share": share((right | ~scored).all(1))}
 
 # %% ../../nbs/train/loop.ipynb #f4eec142
 def decay_groups(
