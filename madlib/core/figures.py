@@ -31,14 +31,16 @@ pio.templates.default = "madlib"
 
 # %% ../../nbs/core/figures.ipynb #ff10dab4
 FAMILY = {  # a word in a variant's name -> its family; earlier entries win
-    "log_linear": "levels", "cos_log_linear": "levels", "levels": "levels", "log_linear_ssd": "levels", "log_linear_gdn": "levels",
+    "log_linear": "levels", "cos_log_linear": "levels", "levels": "levels", "log_linear_ssd": "levels", "log_linear_gdn": "levels", "telescopic": "levels",
     "delta": "delta", "delta_net": "delta", "gated_delta_net": "delta", "kda": "delta", "kda_earlier": "delta", "delta_product": "delta",
     "residual_delta": "delta", "residual_kda": "delta", "second_order_kda": "delta", "latent_delta": "delta",
     "gla": "gated", "gla_earlier": "gated", "mfa_gla": "gated", "near_far": "gated", "lightning": "gated", "retention": "gated", "mlstm": "gated",
     "residual_linear": "gated", "latent_linear": "gated", "nystrom": "state-space", "diagonal_ssm": "state-space", "monarch_ssm": "state-space", "hla": "linear",
-    "ssd": "state-space", "mamba": "state-space", "ssm": "state-space", "lru": "state-space",
+    "ssd": "state-space", "mamba": "state-space", "ssm": "state-space", "lru": "state-space", "oscillatory": "state-space", "dense_ssm": "state-space",
+    "displacement": "state-space", "pd_ssm": "state-space", "structured_ssm": "state-space", "expert_choice": "state-space",
+    "monarch": "state-space", "diagonal": "state-space", "dense": "state-space", "pd": "state-space",
     "lstm": "recurrent", "slstm": "recurrent", "gru": "recurrent", "rnn": "recurrent", "softmax": "attention", "attention": "attention",
-    "linear": "linear", "cosformer": "linear", "elu": "linear", "relu": "linear", "cos": "linear",
+    "linear": "linear", "cosformer": "linear", "favor": "linear", "hss_linear": "linear", "elu": "linear", "relu": "linear", "cos": "linear",
 }
 _seen = {}  # family -> its members, in the order in which this kernel met them
 _lines = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"]

@@ -174,9 +174,13 @@ def check_task(
 # %% ../../nbs/tasks/task.ipynb #d6379f3d
 TASKS = {  # name -> module:class
     "mqar": "madlib.tasks.mqar:MQAR",
+    "associative_recall": "madlib.tasks.associative_recall:AssociativeRecall",
+    "indexed_recall": "madlib.tasks.indexed_recall:IndexedRecall",
     "delayed_copy": "madlib.tasks.delayed_copy:DelayedCopy",
+    "selective_copying": "madlib.tasks.selective_copying:SelectiveCopying",
     "source": "madlib.tasks.source:Source",
     "state_tracking": "madlib.tasks.state_tracking:StateTracking",
+    "multi_pattern": "madlib.tasks.multi_pattern:MultiPattern",
 }
 
 def make_task(

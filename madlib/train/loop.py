@@ -229,8 +229,9 @@ def measure_rows(
     model: torch.nn.Module,  # a language model
     batch: Batch,            # examples
 ) -> dict[str, float]:
-    "Shares of right answers: over all scored positions, at the last one of each row, and of rows without an error."
+    "Shares of right answers: over all scored positions, at the last one of each row, and of rows without an error; rows without a question do not count."
     right, scored = answers(model, batch)[0], batch.scored
+    right, scored = right[scored.any(1)], scored[scored.any(1)]
     last = torch.where(scored, torch.arange(scored.shape[1]), -1).amax(1, keepdim=True)
     share = lambda x: x.double().mean().item()
     return {"accuracy": share(right[scored]), "last_accuracy": share(right.gather(1, last)), "whole_share": share((right | ~scored).all(1))}
