@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from .mqar import chance_in_context
-from .task import IGNORE, Batch, Task
+from .task import IGNORE, Batch, Task, initialled
 
 # %% ../../nbs/tasks/delayed_copy.ipynb #b062b00f
 PAD, SEP, QUERY, FIRST = 0, 1, 2, 3  # content ids are FIRST … vocab_size-1
@@ -38,6 +38,9 @@ class DelayedCopy(Task):
     seq_len: int = 64     # tokens of a sequence
     n_content: int = 4    # tokens to be copied
     delay: int = 24       # paddings between separator and question
+
+    per_line = 17
+    written = initialled
 
     def __post_init__(self):
         if problems := size_problems(self): raise ValueError(f"DelayedCopy: {'; '.join(problems)}.")
@@ -68,18 +71,10 @@ class DelayedCopy(Task):
 
 # %% ../../nbs/tasks/delayed_copy.ipynb #9991c34a
 @patch
-def roles(self: DelayedCopy) -> list[str]:
+def roles(self: DelayedCopy,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> list[str]:
     "What each token of a sequence is."
     first = ["value"] * self.n_content + ["separator"] + ["padding"] * self.delay + ["query"]
-    return first + ["padding"] * (self.seq_len - len(first))
-
-@patch
-def show(self: DelayedCopy,
-    seed: int = 0,         # of the sequence
-    split: str = "train",  # `train`, `valid` or `test`
-):
-    "A drawing of one sequence: tokens by role, answers above the places where they are due."
-    from madlib.core.figures import tokens  # here, so that a worker that only trains need not load plotly
-    x, y = (rows[0] for rows in self.batch(1, seed, split).trimmed())
-    roles = self.roles()
-    return tokens([f"{r[0]}{i}" for r, i in zip(roles, x.tolist(), strict=False)], y, roles[:len(x)], per_line=17)
+    return (first + ["padding"] * self.seq_len)[:len(inputs)]

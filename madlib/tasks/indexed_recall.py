@@ -36,6 +36,8 @@ class IndexedRecall(Task):
     n_content: int = 8    # tokens of the list
     n_queries: int = 8    # questions; a place may be asked twice
 
+    per_line = 17
+
     def __post_init__(self):
         if problems := size_problems(self): raise ValueError(f"IndexedRecall: {'; '.join(problems)}.")
 
@@ -64,13 +66,18 @@ class IndexedRecall(Task):
 
 # %% ../../nbs/tasks/indexed_recall.ipynb #f1a9768c
 @patch
-def show(self: IndexedRecall,
-    seed: int = 0,         # of the sequence
-    split: str = "train",  # `train`, `valid` or `test`
-):
-    "A drawing of one sequence: places as `@0`, `@1`, …, answers above the places where they are due."
-    from madlib.core.figures import tokens  # here, so that a worker that only trains need not load plotly
-    x, y = (rows[0] for rows in self.batch(1, seed, split))
+def roles(self: IndexedRecall,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> list[str]:
+    "What each token of a sequence is."
+    return ["value"] * self.n_content + ["separator"] + ["query"] * self.n_queries
+
+@patch
+def written(self: IndexedRecall,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> tuple[list, list]:
+    "Places as `@0`, `@1`, …"
     n = self.n_content
-    words = [*x[:n].tolist(), "SEP", *(f"@{i}" for i in (x[n + 1:] - FIRST - self.n_symbols).tolist())]
-    return tokens(words, y, ["value"] * n + ["separator"] + ["query"] * self.n_queries, per_line=17)
+    return [*inputs[:n].tolist(), "SEP", *(f"@{i}" for i in (inputs[n + 1:] - FIRST - self.n_symbols).tolist())], targets.tolist()

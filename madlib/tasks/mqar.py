@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEP', 'PAD', 'MANY', 'LAYOUTS', 'size_problems', 'MQAR', 'first_different', 'distinct', 'lay_out', 'draw_compact',
-           'power_slots', 'draw_zoology', 'other_ids', 'surroundings', 'draw_noise', 'expected_most',
-           'chance_in_context']
+           'power_slots', 'draw_zoology', 'other_ids', 'surroundings', 'draw_noise', 'poisson', 'power',
+           'expected_most', 'chance_in_context']
 
 # %% ../../nbs/tasks/mqar.ipynb #43471387
 import math
@@ -19,7 +19,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..core.basics import choose
-from .task import IGNORE, Batch, Task
+from .task import IGNORE, Batch, Task, initialled
 
 # %% ../../nbs/tasks/mqar.ipynb #31fc2f8b
 SEP, PAD = 0, 1  # ids of the compact layout; keys and values share 2 … vocab_size-1
@@ -56,6 +56,7 @@ class MQAR(Task):
     power_a: float | None = None    # zoology: slot s is asked with weight (s+1)^(a-1); None: 0.01; 1: all alike
     filler: str | None = None       # "zero" or "random" between the queries; None: "zero" in zoology, "random" in noise
     law: str = "corrected"          # "corrected": random filler never repeats a key of its sequence; "original": it may
+    written = initialled
 
     def __post_init__(self):
         for field, known in (("layout", LAYOUTS), ("law", ("corrected", "original")), ("filler", ("zero", "random", None))):
@@ -203,20 +204,32 @@ def draw_noise(
 LAYOUTS: dict[str, Callable] = {"compact": draw_compact, "zoology": draw_zoology, "noise": draw_noise}
 
 # %% ../../nbs/tasks/mqar.ipynb #83777929
+def poisson(
+    n: int,       # largest count
+    mean: float,  # of the law
+) -> np.ndarray:  # [n+1]
+    "Probabilities of 0 … `n` by Poisson's law, which counts of draws follow once their sum is given; nothing overflows."
+    return np.array([math.exp(j * math.log(mean) - mean - math.lgamma(j + 1)) for j in range(n + 1)])
+
+def power(
+    a: np.ndarray,  # coefficients, of x^0 first
+    k: int,         # exponent
+) -> np.ndarray:
+    "A polynomial to the power `k`, up to its own degree."
+    if k == 0: return np.eye(1, len(a))[0]
+    half = power(a, k // 2)
+    square = np.convolve(half, half)[:len(a)]
+    return np.convolve(square, a)[:len(a)] if k % 2 else square
+
 def expected_most(
     n: int,   # draws
     ids: int, # equally likely ids
 ) -> float:
     "Expected number of times that the most frequent of `ids` occurs in `n` draws, exactly."
-    def poisson(j, mean): return math.exp(j * math.log(mean) - mean - math.lgamma(j + 1))
-    pmf, total = np.array([poisson(j, n / ids) for j in range(n + 1)]), poisson(n, n)
+    pmf = poisson(n, n / ids)
     def at_most(c: int) -> float:
         "Probability that no id occurs more than `c` times."
-        power, base, m = np.eye(1, n + 1)[0], np.where(np.arange(n + 1) <= c, pmf, 0), ids
-        while m:
-            if m & 1: power = np.convolve(power, base)[:n + 1]
-            base, m = np.convolve(base, base)[:n + 1], m >> 1
-        return power[n] / total
+        return power(np.where(np.arange(n + 1) <= c, pmf, 0), ids)[n] / poisson(n, n)[n]
     return float(sum(1 - at_most(c) for c in range(n)))
 
 def chance_in_context(
@@ -230,20 +243,10 @@ def chance_in_context(
 # %% ../../nbs/tasks/mqar.ipynb #d5c15866
 @patch
 def roles(self: MQAR,
-    targets: Int[Tensor, " t"],  # of one sequence
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
 ) -> list[str]:
     "What each token of the sequence is: key, value, separator, query, filler or padding."
     rest = ["separator"] + ["padding"] * self.seq_len if self.layout == "compact" else ["filler"] * self.seq_len
     plain = ["key", "value"] * self.n_pairs + rest
     return ["query" if y != IGNORE else role for y, role in zip(targets.tolist(), plain, strict=False)]
-
-@patch
-def show(self: MQAR,
-    seed: int = 0,         # of the sequence
-    split: str = "train",  # `train`, `valid` or `test`
-):
-    "A drawing of one sequence: its tokens by role, and above each query what should be answered."
-    from madlib.core.figures import tokens  # here, so that a worker that only trains need not load plotly
-    x, y = (rows[0] for rows in self.batch(1, seed, split).trimmed())
-    roles = self.roles(y)
-    return tokens([f"{r[0]}{i}" for r, i in zip(roles, x.tolist(), strict=True)], y, roles, per_line=16)

@@ -57,6 +57,8 @@ class MultiPattern(Task):
     asked: str = "all"                                    # which tokens are scored: `all`, or those of the `counter`, `permutation` or `latch`
     probes: tuple[int, ...] = ()                          # lengths at which a trained model is tested as well
 
+    per_line = 12
+
     def __post_init__(self):
         choose(self.asked, ("all", *MACHINES), "asked")
         moves_of("S3", self.moves)
@@ -145,21 +147,25 @@ def guessers(
 
 # %% ../../nbs/tasks/multi_pattern.ipynb #d9406520
 @patch
-def words(self: MultiPattern) -> tuple[list[str], list[str]]:
+def names(self: MultiPattern) -> tuple[list[str], list[str]]:
     "Each id as a token, and as an answer."
     things = ["".join("abc"[i] for i in p) for p in make_group("S3").elements]
     count = range(self.modulus)
     return [f"+{j}" for j in count] + things + ["reset", "set", "hold"], [str(j) for j in count] + things + ["0", "1", ""]
 
 @patch
-def show(self: MultiPattern,
-    seed: int = 0,         # of the sequence
-    split: str = "train",  # `train`, `valid` or `test`
-    most: int = 36,        # tokens drawn
-):
-    "A drawing of a sequence: tokens by machine, above each the state that it leads to."
-    from madlib.core.figures import tokens  # here, so that a worker that only trains need not load plotly
-    x, y = (rows[0, :most] for rows in self.batch(1, seed, split))
-    moves, states = self.words()
-    roles = [MACHINES[i] for i in self.machine(x).tolist()]
-    return tokens([moves[i] for i in x.tolist()], [j if j == IGNORE else states[j] for j in y.tolist()], roles, per_line=12)
+def roles(self: MultiPattern,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> list[str]:
+    "The machine that each token moves."
+    return [MACHINES[i] for i in self.machine(inputs).tolist()]
+
+@patch
+def written(self: MultiPattern,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> tuple[list, list]:
+    "Moves, and the states that they lead to."
+    moves, states = self.names()
+    return [moves[i] for i in inputs.tolist()], [j if j == IGNORE else states[j] for j in targets.tolist()]

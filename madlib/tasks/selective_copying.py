@@ -38,7 +38,7 @@ def mad_places(
     blanks = torch.zeros(rows, K, dtype=torch.long).scatter_add_(1, gap, torch.ones_like(gap))
     return blanks.cumsum(1) + torch.arange(K)
 
-PLACES = {"uniform": uniform_places, "mad": mad_places}
+PLACES = {"corrected": uniform_places, "original": mad_places}
 
 # %% ../../nbs/tasks/selective_copying.ipynb #7e836450
 def size_problems(
@@ -58,10 +58,10 @@ class SelectiveCopying(Task):
     vocab_size: int = 16     # ids; the last is the copy mark, the one before it the blank
     seq_len: int = 256       # tokens of a sequence
     n_content: int = 16      # tokens to be copied
-    blanks: str = "uniform"  # where they stand: `uniform`, or as `mad` has it, never after the last content
+    law: str = "corrected"   # where contents stand: `corrected`: anywhere, all choices alike; `original`: no blank after the last content
 
     def __post_init__(self):
-        choose(self.blanks, PLACES, "blanks")
+        choose(self.law, PLACES, "law")
         if problems := size_problems(self): raise ValueError(f"SelectiveCopying: {'; '.join(problems)}.")
 
     @property
@@ -73,7 +73,7 @@ class SelectiveCopying(Task):
         "`n` sequences."
         content = torch.randint(self.vocab_size - 2, (n, self.n_content), generator=generator)
         x, y = torch.full((n, self.seq_len), self.vocab_size - 2), torch.full((n, self.seq_len), IGNORE)
-        x.scatter_(1, PLACES[self.blanks](n, self.before, self.n_content, generator), content)
+        x.scatter_(1, PLACES[self.law](n, self.before, self.n_content, generator), content)
         x[:, self.before], y[:, self.before + 1:] = self.vocab_size - 1, content
         return Batch(x, y)
 
@@ -92,7 +92,8 @@ class SelectiveCopying(Task):
 # %% ../../nbs/tasks/selective_copying.ipynb #742a1627
 @patch
 def roles(self: SelectiveCopying,
-    inputs: Int[Tensor, " t"],  # of one sequence
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
 ) -> list[str]:
     "What each token of the sequence is."
     special = {self.vocab_size - 2: "padding", self.vocab_size - 1: "separator"}
@@ -100,12 +101,10 @@ def roles(self: SelectiveCopying,
     return [special.get(i, "value") for i in inputs.tolist()[:self.before + 1]] + asked
 
 @patch
-def show(self: SelectiveCopying,
-    seed: int = 0,         # of the sequence
-    split: str = "train",  # `train`, `valid` or `test`
-):
-    "A drawing of one sequence: tokens by role, answers above the places where they are due."
-    from madlib.core.figures import tokens  # here, so that a worker that only trains need not load plotly
-    x, y = (rows[0] for rows in self.batch(1, seed, split))
+def written(self: SelectiveCopying,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> tuple[list, list]:
+    "Ids, a dot for a blank, and the mark in a word."
     marks = {self.vocab_size - 2: "·", self.vocab_size - 1: "copy"}
-    return tokens([marks.get(i, i) for i in x.tolist()], y, self.roles(x), per_line=16)
+    return [marks.get(i, i) for i in inputs.tolist()], targets.tolist()

@@ -317,7 +317,7 @@ def bits_above(self: Source, loss: float) -> float:
 
 # %% ../../nbs/tasks/source.ipynb #4b4ad121
 @patch
-def ceiling(self: Source) -> float:
+def ceiling(self: Source, n_train: int = 0) -> float:
     "Share of correct guesses when the likeliest token is guessed everywhere; NaN for a text."
     return math.nan if self.kind == "text" else (law_of(self).used @ law_of(self).table.amax(1)).item()
 
@@ -337,14 +337,14 @@ def word(self: Source, i: int) -> str:
     return f"({k}" if part == 0 else f"){k}" if part == 1 else f"w{i - 2 * self.types}"
 
 @patch
-def show(self: Source,
-    seed: int = 0,          # of the sequence
-    split: str = "train",   # `train`, `valid` or `test`
-    most: int = 48,         # tokens drawn
-):
-    "A drawing of a sequence: its tokens, and above each the next."
-    from madlib.core.figures import tokens  # here, so that a worker that only trains need not load plotly
-    x, y = (rows[0, :most].tolist() for rows in self.batch(1, seed, split))
-    kinds = ["opens", "closes", "word"]
-    roles = [kinds[min(i // self.types, 2)] if self.kind == "grammar" else "token" for i in x]
-    return tokens([self.word(i) for i in x], [self.word(i) for i in y], roles, per_line=16)
+def role(self: Source, token: int, answer: int) -> str:
+    "Whether a token of the grammar opens, closes or is a word."
+    return ("opens", "closes", "word")[min(token // self.types, 2)] if self.kind == "grammar" else "token"
+
+@patch
+def written(self: Source,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> tuple[list, list]:
+    "Tokens, and above each the next."
+    return tuple([self.word(i) for i in ids.tolist()] for ids in (inputs, targets))

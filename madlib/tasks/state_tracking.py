@@ -179,12 +179,13 @@ class StateTracking(Task):
     curriculum: float = 0.0        # share of the training over which the longest text grows from `shortest` to `length`
     probes: tuple[int, ...] = ()   # lengths at which a trained model is tested as well
 
+    per_line = 11
+
     def __post_init__(self):
         if problems := size_problems(self): raise ValueError(f"StateTracking: {'; '.join(problems)}.")
 
     @property
     def order(self) -> int: return len(make_group(self.group).elements)
-
     @property
     def vocab_size(self) -> int: return self.order + 3  # elements, then PAD, BOS, EOS
 
@@ -221,14 +222,17 @@ def probe(self: StateTracking) -> dict[str, "StateTracking"]:
 
 # %% ../../nbs/tasks/state_tracking.ipynb #188245bb
 @patch
-def show(self: StateTracking,
-    seed: int = 0,         # of the sequence
-    split: str = "train",  # `train`, `valid` or `test`
-):
-    "A drawing of one sequence: moves, answers above the places where they are due; elements of small groups as permutations."
-    from madlib.core.figures import tokens  # here, so that a worker that only trains need not load plotly
-    x, y = (rows[0].tolist() for rows in self.batch(1, seed, split).trimmed())
+def role(self: StateTracking, token: int, answer: int) -> str:
+    "A move, padding, or a mark."
+    return "value" if token < self.order else "padding" if token == self.order else "separator"
+
+# %% ../../nbs/tasks/state_tracking.ipynb #31fca8b8
+@patch
+def written(self: StateTracking,
+    inputs: Int[Tensor, " t"],   # of one sequence
+    targets: Int[Tensor, " t"],  # of the same
+) -> tuple[list, list]:
+    "Elements of small groups as permutations."
     g, marks = make_group(self.group), {self.order: "PAD", self.order + 1: "BOS", self.order + 2: "EOS"}
     name = lambda i: "".join(map(str, g.elements[i])) if len(g.elements[0]) <= 6 else str(i)
-    roles = ["value" if i < self.order else "padding" if i == self.order else "separator" for i in x]
-    return tokens([marks.get(i) or name(i) for i in x], [j if j == IGNORE else name(j) for j in y], roles, per_line=11)
+    return [marks.get(i) or name(i) for i in inputs.tolist()], [j if j == IGNORE else name(j) for j in targets.tolist()]
