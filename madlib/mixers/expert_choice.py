@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..core.basics import choose
-from .monarch_ssm import Stepwise
+from .gates import logit
+from .monarch_ssm import Stepwise, square_side
 from ..ops.structured import cayley_dense, monarch_apply
 
 # %% ../../nbs/mixers/expert_choice.ipynb #980efc13
@@ -33,14 +34,12 @@ class ExpertChoice(Stepwise):
         **kwargs
     ):
         super().__init__(d_model, n_heads, head_dim or math.isqrt(d_model // n_heads) ** 2, **kwargs)
-        self.b = math.isqrt(self.head_dim)
-        if self.b ** 2 != self.head_dim: raise ValueError(f"a Monarch state is a square table: head_dim is 4, 9, 16, 64 …, not {self.head_dim}")
+        self.b = square_side(self.head_dim)
         self.routing, self.capacity, self.ema = choose(routing, ("threshold", "token", "topk"), "routing"), capacity, ema
         if not 0 < capacity <= n_heads: raise ValueError(f"capacity is a number of heads, above 0 and at most n_heads = {n_heads}, not {capacity}")
         if routing == "token" and capacity != 1: raise ValueError(f"with token routing one head takes a token: capacity is 1, not {capacity}")
-        if not 0 < decay_start < 1: raise ValueError(f"decay_start is a factor between 0 and 1, not {decay_start}")
         self.theta = nn.Parameter(0.01 * torch.randn(2, n_heads, self.b, self.b, self.b))
-        self.decay = nn.Parameter(torch.full((n_heads,), math.log(decay_start / (1 - decay_start))))
+        self.decay = nn.Parameter(torch.full((n_heads,), logit(decay_start, "decay_start")))
         self.theta.no_weight_decay = self.decay.no_weight_decay = True
         self.affinity = nn.Linear(d_model, n_heads, False)
         self.register_buffer("tau", torch.full((n_heads,), 0.0 if capacity == n_heads else 1 / n_heads))

@@ -7,8 +7,6 @@ __all__ = ['VALUES', 'FORMS', 'FADING', 'blocks', 'implicit', 'explicit', 'gated
            'fading_start', 'Oscillatory']
 
 # %% ../../nbs/mixers/oscillatory.ipynb #ad35d6ae
-import math
-
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 
 from ..core.basics import choose
 from .diagonal_ssm import SCANS, StateSpace
+from .gates import logit
 from ..ops.scan import complex_block, scan_step
 
 # %% ../../nbs/mixers/oscillatory.ipynb #c183c448
@@ -92,8 +91,8 @@ def fading_start(form: str, dt: float | None, decay_start: float | None) -> tupl
         if (dt, decay_start) != (None, None): raise ValueError(f"dt and decay_start are for {' and '.join(FADING)}; {form} learns its steps")
         return {}, {}
     dt, keep = (own if given is None else given for own, given in zip(FADING[form], (dt, decay_start), strict=True))
-    if not (0 < keep < 1 and dt > 0): raise ValueError(f"decay_start is between 0 and 1 and dt above 0, not {keep} and {dt}")
-    raw = math.log((1 - keep) / keep)
+    if dt <= 0: raise ValueError(f"dt is above 0, not {dt}")
+    raw = -logit(keep, "decay_start")
     return {"dt": dt}, {"zeta": (raw, raw)}
 
 # %% ../../nbs/mixers/oscillatory.ipynb #1dc5b5cd

@@ -46,7 +46,11 @@ def mixer_class(
     "The class of a mixer."
     if isinstance(mixer, type): return mixer
     module, _, name = (mixer if ":" in mixer else MIXERS[choose(mixer, MIXERS, "mixer")]).partition(":")
-    return getattr(importlib.import_module(module), choose(name, dir(importlib.import_module(module)), f"class in {module}"))
+    try: found = importlib.import_module(module)
+    except ModuleNotFoundError as e:
+        raise ValueError(f"mixer {mixer!r}: there is no module {e.name!r} to import. A path is package.module:Class, seen from the folder that holds the package, or of an installed one.") from None
+    classes = [n for n, x in vars(found).items() if isinstance(x, type) and issubclass(x, nn.Module)]
+    return getattr(found, choose(name, classes, f"mixer class in {module}"))
 
 # %% ../../nbs/mixers/registry.ipynb #7d073fef
 def mixer_options(mixer: str | type) -> dict:

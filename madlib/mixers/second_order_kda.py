@@ -8,8 +8,6 @@ __all__ = ['RIDGE', 'REMOVALS', 'Pair', 'oblique_step', 'directions', 'first_met
            'SecondOrderKDA']
 
 # %% ../../nbs/mixers/second_order_kda.ipynb #aaea4d2a
-import math
-
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
@@ -18,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.basics import choose
+from .gates import logit
 from .kda import KDAEarlier
 from ..ops.chunks import Chunk, chunk_form, chunk_texts, from_chunks, into_chunks, pass_states, positions, segment_number, times
 from ..ops.decay import decay_chunk, decay_step, fade
@@ -147,9 +146,8 @@ class SecondOrderKDA(KDAEarlier):
         **kwargs
     ):
         super().__init__(d_model, n_heads, **kwargs)
-        if not 0 < metric_start < 1: raise ValueError(f"metric_start is a decay factor between 0 and 1, not {metric_start}")
         self.removal = choose(removal, REMOVALS, "removal")
-        self.metric = nn.Parameter(torch.full((n_heads,), math.log(metric_start / (1 - metric_start))))
+        self.metric = nn.Parameter(torch.full((n_heads,), logit(metric_start, "metric_start")))
         self.metric.no_weight_decay = True
 
 # %% ../../nbs/mixers/second_order_kda.ipynb #94645e48

@@ -6,8 +6,6 @@
 __all__ = ['matrix_shape', 'StructuredSSM']
 
 # %% ../../nbs/mixers/structured_ssm.ipynb #b3283f56
-import math
-
 import torch
 from fastcore.basics import patch
 from fastcore.meta import delegates
@@ -15,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.basics import choose
-from .monarch_ssm import Stepwise
+from .gates import logit
+from .monarch_ssm import Stepwise, token_map
 from ..ops.structured import acdc_apply, cayley_dense, dct_matrix, gs_apply, gs_factors, shuffle
 
 # %% ../../nbs/mixers/structured_ssm.ipynb #e5202cd6
@@ -49,22 +48,20 @@ class StructuredSSM(Stepwise):
         super().__init__(d_model, n_heads, **kwargs)
         n = self.head_dim
         self.orthogonal = choose(transition, ("group_shuffle", "acdc"), "transition") == "group_shuffle"
-        if not 0 < gate_start < 1: raise ValueError(f"gate_start is a factor between 0 and 1, not {gate_start}")
         shape = matrix_shape(transition, n, block_size, depth)
         self.theta = nn.Parameter((0.01 if self.orthogonal else 0.1) * torch.randn(n_heads, *shape))
         self.gates = nn.Linear(d_model, n_heads * n)
-        nn.init.constant_(self.gates.bias, math.log(gate_start / (1 - gate_start)))
+        nn.init.constant_(self.gates.bias, logit(gate_start, "gate_start"))
         self.theta.no_weight_decay = self.gates.bias.no_weight_decay = True
-        self.turn = nn.Linear(d_model, self.theta.numel(), False) if choose(blocks, ("fixed", "token"), "blocks") == "token" else None
-        if self.turn: nn.init.normal_(self.turn.weight, std=0.01)
+        self.turn = token_map(d_model, self.theta.numel(), blocks)
         self.register_buffer("C", None if self.orthogonal else dct_matrix(n), persistent=False)
 
 # %% ../../nbs/mixers/structured_ssm.ipynb #1826976d
 @patch
 def factors(self: StructuredSSM, x: Float[Tensor, "... d"]) -> tuple[Tensor, Tensor]:
     "The gates of each token `[…, H, n]`, and its blocks `[…, H, m, n/b, b, b]` or diagonals `[…, H, K, 2, n]`."
-    theta = self.theta.expand(*x.shape[:-1], *self.theta.shape) if self.turn is None else self.theta + self.turn(x).unflatten(-1, self.theta.shape)
-    return self.gates(x).sigmoid().unflatten(-1, (self.n_heads, -1)), cayley_dense(theta) if self.orthogonal else theta.cos()
+    M = cayley_dense(self.angles(x)) if self.orthogonal else self.angles(x).cos()
+    return self.gates(x).sigmoid().unflatten(-1, (self.n_heads, -1)), M.expand(*x.shape[:-1], *self.theta.shape)
 
 @patch
 def mix(self: StructuredSSM,

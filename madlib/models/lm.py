@@ -81,21 +81,26 @@ class LM(nn.Module):
         embed_std: float = 1.0,               # standard deviation of embeddings and positions at the start; 1: torch's default
         norm: str = "rms",                    # before each layer and the head: `rms` or `layer`
         head_bias: bool = True,               # a bias in the head
+        embed: nn.Module | None = None,       # the task's own layer from ids to vectors; None: a table
+        head: nn.Module | None = None,        # the task's own layer from vectors to logits; None: a linear map
+        readout: str = "each",                # the head answers at `each` position, or from the `last` one's vector for all
     ):
         super().__init__()
         mixers = mixer if isinstance(mixer, list) else [mixer] * n_layers
         options = mixer_options if isinstance(mixer_options, list) else [mixer_options or {}] * n_layers
         if not len(mixers) == len(options) == n_layers: raise ValueError(f"{n_layers} layers, but {len(mixers)} mixers and {len(options)} sets of options")
         choose(positions, ("learned", "none"), "positions")
+        self.pooled = choose(readout, ("each", "last"), "readout") == "last"
         norm = {"rms": nn.RMSNorm, "layer": nn.LayerNorm}[choose(norm, ("rms", "layer"), "norm")]
         self.max_len, self.vocab_size = max_len, vocab_size
-        self.embed = nn.Embedding(vocab_size, d_model)
+        self.embed = nn.Embedding(vocab_size, d_model) if embed is None else embed
         self.position = nn.Embedding(max_len, d_model) if positions == "learned" else None
         width = 4 * d_model if ffn_width is None else ffn_width
         self.blocks = nn.ModuleList(Block(d_model, _fit(m, d_model, max_len, o), width, dropout, norm) for m, o in zip(mixers, options, strict=True))
-        self.norm, self.head, self.dropout = norm(d_model), nn.Linear(d_model, vocab_size, head_bias), Dropout(dropout)
+        self.norm, self.dropout = norm(d_model), Dropout(dropout)
+        self.head = nn.Linear(d_model, vocab_size, head_bias) if head is None else head
         for table in (self.embed, self.position):
-            if table is not None: nn.init.normal_(table.weight, std=embed_std)
+            if table is not None and table is not embed: nn.init.normal_(table.weight, std=embed_std)
 
 # %% ../../nbs/models/lm.ipynb #b990bb9d
 def mixer_classes(
@@ -121,10 +126,12 @@ def forward(self: LM,
     pos = positions(segment_number(seg, tokens), None if S is None else S[0])
     x, states = self.enter(tokens, pos), []
     rows = None if at is None else at.flatten().nonzero()[:, 0]
+    if self.pooled: rows = torch.arange(1, len(tokens) + 1, device=tokens.device) * tokens.shape[1] - 1
     for i, block in enumerate(self.blocks):
         x, state = block(x, None if S is None else S[1 + i], seg, return_state, rows if block is self.blocks[-1] else None)
         states.append(state)
-    logits = self.head(self.norm(x))
+    logits = self.head(self.norm(x), tokens.shape[1]) if self.pooled else self.head(self.norm(x))
+    if self.pooled and at is not None: logits = logits[at]
     return (logits, (pos[:, -1].expand(len(tokens)) + 1, *states)) if return_state else logits
 
 @patch
@@ -138,6 +145,7 @@ def enter(self: LM, tokens, pos):
 @patch
 def step(self: LM, token: Int[Tensor, " b"], S: tuple | None = None):
     "Logits `[B, vocab]` after one more token of each row, and the state."
+    if self.pooled: raise ValueError("this model answers from the last token for all positions: it has no step")
     pos = torch.zeros_like(token) if S is None else S[0]
     x, states = self.enter(token, pos), []
     for i, block in enumerate(self.blocks):

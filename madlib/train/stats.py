@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
+from statistics import NormalDist
 
 import numpy as np
-from scipy import stats
 
 # %% ../../nbs/train/stats.ipynb #0c1cbb5a
 EXACT = 8  # up to this many seeds every resample is listed
@@ -37,6 +37,7 @@ def mean_interval(
     if x.size < 2: return math.nan, math.nan
     if np.ptp(x) == 0: return float(x[0]), float(x[0])
     if x.size > EXACT:
+        from scipy import stats  # here: it takes a second to load, and few comparisons have so many seeds
         found = stats.bootstrap((x,), np.mean, confidence_level=level, method="percentile", rng=np.random.default_rng(0))
         return tuple(map(float, found.confidence_interval))
     weights, probability = resamples(x.size)
@@ -55,8 +56,9 @@ def share_interval(
     "Wilson's interval of a share; (0, 1) when nothing was seen."
     if not 0 <= k <= n: raise ValueError(f"{k} of {n} is no share")
     if n == 0: return 0.0, 1.0
-    found = stats.binomtest(int(k), int(n)).proportion_ci(level, "wilson")
-    return float(found.low), float(found.high)
+    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    middle, half = k + z2 / 2, math.sqrt(z2 * (k * (n - k) / n + z2 / 4))
+    return float(middle - half) / (n + z2) if k else 0.0, float(middle + half) / (n + z2) if k < n else 1.0
 
 # %% ../../nbs/train/stats.ipynb #25e6ef0c
 def paired_interval(
