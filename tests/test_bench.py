@@ -37,7 +37,7 @@ def test_a_benchmark_is_run_and_recorded(book, good):
     assert finding == "A sum of 5 numbers takes 5 ns."
     record, = records(book)
     folder = book / "runs/bench-speed" / record["id"]
-    assert {p.name for p in folder.iterdir()} == {"run.json", "notebook.ipynb", "report.html"} and book / page == folder / "report.html"
+    assert {p.name for p in folder.iterdir()} == {"run.json", "notebook.ipynb"} and page == f"site/runs/bench-speed/{folder.name}.html"
     assert record["status"] == "done" and record["preset"] == "quick" and record["parameters"] == {"preset": "quick", "size": 5}
     assert record["experiment"] | {"sha256": ""} == {"number": "", "name": "bench_speed", "title": "How fast is a sum?", "notebook": "nbs/benchmarks/speed.ipynb", "sha256": ""}
     assert record["criteria_changed"] is None and record["result"]["measured"] == [{"size": 5, "ns": 5.0}]
@@ -49,7 +49,7 @@ def test_its_report_says_what_was_measured(book, good):
     assert "Measured" in verdict and "A sum of 5 numbers takes 5 ns." in verdict and "Decided beforehand" not in verdict
     assert "<dt>threads</dt><dd>1</dd>" in page and "<dt>device</dt>" in page and "<dt>took</dt>" in page
     assert "What was measured" in page and "criteria changed" not in page
-    index = (book / "runs/index.html").read_text()
+    index = (book / "site/data/runs.js").read_text()
     assert "bench-speed" in index and "A sum of 5 numbers takes 5 ns." in index
 
 
@@ -57,7 +57,7 @@ def test_it_is_listed(book, good):
     listed = madlib(book, "bench").stdout
     assert re.search(r"speed +done +1 +smoke quick +How fast is a sum\?", listed) and "takes 5 ns." in listed
     assert "bench-speed" in madlib(book, "status").stdout and "speed" not in madlib(book, "list").stdout
-    assert "runs/bench-speed" in madlib(book, "report", "bench-speed").stdout
+    assert "site/runs/bench-speed" in madlib(book, "report", "bench-speed").stdout
 
 
 @pytest.mark.parametrize("words, says", [

@@ -28,14 +28,15 @@ task = MQAR(vocab_size=16, seq_len=16, n_pairs=2)
 train = Train(steps=steps, batch_size=32, seeds=2, n_valid=100, n_test=200, eval_every=10, stop_at=None)
 result = compare(arms, task, train, Model(d_model=16), workers=2)
 conclude(result, [Criterion("above chance", "softmax", value=0.1)], "007")"""
+IN_TURN = TRAINS.replace("workers=2", "workers=1")  # the same trials without processes of their own
 RUN = ("run", "007", "-p", "steps=300")
 LONG = 600  # seconds that a heavily loaded machine may take; nothing waits longer than it must
 
 
-def write_book(root: Path) -> Path:
+def write_book(root: Path, source: str) -> Path:
     (root / "nbs").mkdir(parents=True)
     (root / "settings.ini").write_text("[madlib]\nexperiments = nbs\n")
-    write_experiment(root, "007_trains", TRAINS)
+    write_experiment(root, "007_trains", source)
     return root
 
 
@@ -80,7 +81,7 @@ def launch():
 
 
 def test_killed_twice_and_the_same_scores(tmp_path, launch):
-    calm, killed = write_book(tmp_path / "calm"), write_book(tmp_path / "killed")
+    calm, killed = write_book(tmp_path / "calm", IN_TURN), write_book(tmp_path / "killed", TRAINS)
     undisturbed = launch(calm)
     kill_when(launch(killed), killed, lambda: trials(killed, "progress.json"))
     assert results(killed) == {}, "killed before any trial was finished"

@@ -44,22 +44,29 @@ def write_experiment(root: Path, name: str, *sources: str) -> None:
     nbformat.write(new_notebook(cells=cells, metadata=metadata), root / f"nbs/{name}.ipynb")
 
 
+def write_catalogue(path: Path, *entries: tuple[str, str]) -> None:
+    "A catalogue of tricks: a name and a number each, all of them defined in the catalogue itself."
+    text = "### {}\n\n| | |\n|---|---|\n| number | {} |\n| family | small |\n| defined in | [here]({}) |\n\nFor tests."
+    cells = [new_markdown_cell(text.format(*e, path.name), metadata={"tags": ["remove_cell"]}) for e in entries]
+    nbformat.write(new_notebook(cells=cells), path)
+
+
 def command(*words: str) -> list[str]: return [sys.executable, "-c", "from madlib.run.cli import app; app()", *words]
 
 
 def environment() -> dict: return {k: v for k, v in os.environ.items() if k != "MADLIB_RUNS"} | {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
-def madlib(root: Path, *words: str, **kw) -> subprocess.CompletedProcess:
-    "Run a command in a workbook to its end."
-    return subprocess.run(command(*words), cwd=root, env=environment(), **{"capture_output": True, "text": True, "timeout": 100} | kw)
+def madlib(root: Path, *words: str, more: dict | None = None, **kw) -> subprocess.CompletedProcess:
+    "Run a command in a workbook to its end; `more` is added to its environment."
+    return subprocess.run(command(*words), cwd=root, env=environment() | (more or {}), **{"capture_output": True, "text": True, "timeout": 100} | kw)
 
 
-def start(root: Path, *words: str) -> subprocess.Popen:
+def start(root: Path, *words: str, more: dict | None = None) -> subprocess.Popen:
     "Start a command in a workbook, as the leader of a session of its own."
     out = (root / "out").open("w")
     hears = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # even if the tests themselves run under nohup
-    return subprocess.Popen(command(*words), cwd=root, env=environment(), stdout=out, stderr=out, start_new_session=True, preexec_fn=hears)
+    return subprocess.Popen(command(*words), cwd=root, env=environment() | (more or {}), stdout=out, stderr=out, start_new_session=True, preexec_fn=hears)
 
 
 def wait_for(what, seconds: float = 30.0, message: str = "it never came"):

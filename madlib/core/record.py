@@ -53,11 +53,12 @@ class Progress:
     def __call__(self,
         done: float,          # units finished; a part of a unit counts as a part
         note: str = "",       # the best score so far, the time left
+        picture: str = "",    # HTML to show under the bar; gone with the next call that has none
     ) -> None:
         "Show the state now."
         share = done / max(self.total, 1)
-        text = f"{int(done)} of {self.total} {self.what} {note}".strip()
-        html = f'<div><progress value="{share:.4f}" max="1" style="width:14em;vertical-align:middle"></progress> {text}</div>'
+        text = f"{round(done, 1):g} of {self.total} {self.what} {note}".strip()
+        html = f'<div><progress value="{share:.4f}" max="1" style="width:14em;vertical-align:middle"></progress> {text}</div>{picture}'
         data = {PROGRESS_MIME: plain({"done": done, "total": self.total, "what": self.what, "note": note}), "text/html": html, "text/plain": text}
         if get_ipython() is None: print(f"\r{text}", end="\n" if done >= self.total else "", file=sys.stderr, flush=True)  # a plain script
         elif self.handle is None: self.handle = display(data, raw=True, display_id=True)

@@ -17,8 +17,9 @@ def in_turns(
     calls: dict[str, Callable],  # what to time, by name; each is called without arguments
     least: float = 0.2,          # seconds that each is timed at least
     times: int = 3,              # and how often at least
+    pick: Callable = statistics.median,  # of the timings of each; `min` where other work may be going on
 ) -> dict[str, float]:
-    "Seconds of processor time of one call of each with one thread: the median of timings in turns, after a call that warms up."
+    "Seconds of processor time of one call of each with one thread, timed in turns after a call that warms up."
     spent, threads = {name: [] for name in calls}, torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -29,4 +30,4 @@ def in_turns(
                 calls[name]()
                 spent[name].append(time.process_time() - start)
     finally: torch.set_num_threads(threads)
-    return {name: statistics.median(s) for name, s in spent.items()}
+    return {name: pick(s) for name, s in spent.items()}

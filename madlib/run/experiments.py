@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['READERS', 'FRONT_ROW', 'BENCH', 'read_notebook', 'tagged', 'Parameter', 'parameters_of', 'read_word', 'read_list',
-           'read_truth', 'read_none', 'read_dict', 'read_value', 'presets_of', 'Experiment', 'describe', 'experiments',
-           'benchmarks', 'find_experiment', 'Plan', 'plan_preset', 'plan']
+           'read_truth', 'read_none', 'read_dict', 'read_value', 'presets_of', 'Experiment', 'words_of', 'describe',
+           'experiments', 'benchmarks', 'find_experiment', 'Plan', 'plan_preset', 'plan']
 
 # %% ../../nbs/run/experiments.ipynb #be653921
 import ast
@@ -121,10 +121,18 @@ class Experiment:
     priority: str = ""
     impact: str = ""
     cost: str = ""
+    tricks: tuple[str, ...] = ()   # as they are called in the catalogue, or their numbers
+    sources: str = ""
     presets: tuple[str, ...] = ()
     problem: str = ""        # why the notebook could not be read
 
-FRONT_ROW = re.compile(r"^[\s|*-]*(priority|impact|cost)\b[*\s]*[:|]+[*\s]*(.+?)[\s|]*$", re.I | re.M)
+FRONT_ROW = re.compile(r"^[\s|*-]*(priority|impact|cost|tricks|sources)\b[*\s]*[:|]+[*\s]*(.+?)[\s|]*$", re.I | re.M)
+
+def words_of(
+    row: str,  # names between commas, linked or not
+) -> tuple[str, ...]:
+    "The names in a row of the front table."
+    return tuple(word.strip() for word in re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", row).split(",") if word.strip())
 
 # %% ../../nbs/run/experiments.ipynb #5f1732f5
 BENCH = "bench_"  # begins the name of a benchmark, so that no record of one is taken for an experiment's
@@ -141,7 +149,8 @@ def describe(
         presets, problem = tuple(presets_of(nb)), ""
     except ValueError as e: return Experiment(**base, title=path.stem, problem=str(e))
     text = "\n\n".join("".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "markdown")
-    rows = {k.lower(): v.strip() for k, v in reversed(FRONT_ROW.findall(text.split("\n## ")[0]))}
+    rows = {k.lower(): v.strip(" |") for k, v in reversed(FRONT_ROW.findall(text.split("\n## ")[0]))}
+    rows["tricks"] = words_of(rows.get("tricks", ""))
     title = re.search(r"^# (.+)$", text, re.M)
     summary = re.search(r"^> (.+)$", text, re.M)
     hypothesis = re.search(r"^##+ Hypothesis\s+(.+?)(?:\n\s*\n|\Z)", text, re.M | re.S)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['AUTOSAVE', 'quiet', 'ENGINES', 'OwnPython', 'own_kernel', 'Interrupted', 'Stop', 'listening', 'family', 'end_family',
            'written', 'Saved', 'Client', 'tick', 'execute_saving', 'execute_cells', 'start_kernel', 'execute',
-           'LocalEngine', 'failed_cell', 'meaning', 'load_parameterised', 'place', 'finish', 'execute_plan',
-           'run_experiment']
+           'LocalEngine', 'failed_cell', 'meaning', 'load_parameterised', 'place', 'finish', 'experiment_of', 'opening',
+           'execute_plan', 'execute_page', 'run_experiment']
 
 # %% ../../nbs/run/local.ipynb #05a9cf84
 import asyncio
@@ -34,9 +34,9 @@ from papermill.parameterize import parameterize_notebook
 from ..core.basics import choose, write_whole
 from ..core.record import PROGRESS_MIME, handed_over
 from .experiments import BENCH, Plan, describe, find_experiment, plan
-from .progress import Watch, show_progress
-from .records import Run, begin, criteria_changed, load_runs, note, now, scrub
-from .settings import load_settings
+from .progress import Watch
+from .records import Run, begin, criteria_changed, load_run, note, now, scrub
+from .settings import Settings, load_settings
 
 # %% ../../nbs/run/local.ipynb #53e19452
 class OwnPython(AsyncKernelManager):
@@ -135,7 +135,7 @@ class Client(PapermillNotebookClient):
 
     def process_message(self, msg, cell, cell_index):
         data = msg["content"].get("data")
-        if isinstance(data, dict) and PROGRESS_MIME in data: show_progress(self.watch, data[PROGRESS_MIME])
+        if isinstance(data, dict) and PROGRESS_MIME in data: self.watch.progress(data[PROGRESS_MIME])
         self.nb_man.dirty = True
         return super().process_message(msg, cell, cell_index)
 
@@ -211,9 +211,9 @@ Client.execute = execute
 class LocalEngine(NBClientEngine):
     "papermill's engine on this machine."
     @classmethod
-    def execute_notebook(cls, nb, kernel_name=None, output_path=None, root=None, stop=None, watch=None, timeout=None, **kw):
+    def execute_notebook(cls, nb, kernel_name=None, output_path=None, root=None, stop=None, watch=None, timeout=None, keeper=Saved, **kw):
         late = {"ename": "CellTimeoutError", "evalue": f"the cell ran longer than {timeout} s", "traceback": []}
-        manager = Saved(nb, output_path, root)
+        manager = keeper(nb, output_path, root)
         manager.notebook_start()
         try:
             Client(manager, stop, watch, timeout=timeout, interrupt_on_timeout=True, error_on_timeout=late, kernel_name="python3",
@@ -266,13 +266,14 @@ def finish(
     status: str,
     error: dict | None,
     seconds: float,
-    runs: Path,
+    spent: dict | None = None,  # what a rented machine cost, for the record
 ) -> None:
     "Write the executed notebook and the last record."
     result = handed_over(nb)
-    spent = (result or {}).get("cost") or {}
-    cost = {"seconds": round(seconds, 1), "dollars": 0.0, **{k: spent.get(k) for k in ("trial_seconds", "trials", "reused")}}
-    changed = criteria_changed(load_runs(runs), run.record["experiment"]["name"], (result or {}).get("criteria_hash"))
+    told = (result or {}).get("cost") or {}
+    earlier = (load_run(p) for p in sorted(run.folder.parent.glob("*/run.json")))  # read one by one: the first with criteria decides
+    cost = {"seconds": round(seconds, 1), "dollars": 0.0, **{k: told.get(k) for k in ("trial_seconds", "trials", "reused")}, **(spent or {})}
+    changed = criteria_changed(earlier, run.record["experiment"]["name"], (result or {}).get("criteria_hash"))
     last = dict(status=status, ended=now(), seconds=round(seconds, 1), cost=cost, error=error, result=result, criteria_changed=changed)
     device = ((result or {}).get("config") or {}).get("device_name")
     if device: last["device"] = device
@@ -288,21 +289,33 @@ def finish(
     run.release()
 
 # %% ../../nbs/run/local.ipynb #4994b3a5
+def experiment_of(
+    asked: Plan,
+    settings: Settings,
+) -> dict:
+    "What a record says of its notebook."
+    card = describe(asked.path, BENCH if asked.path.parent == settings.benchmarks else "")
+    return {"number": card.number, "name": card.name, "title": card.title, "notebook": place(asked.path, settings.root), "sha256": hashlib.sha256(asked.path.read_bytes()).hexdigest()}
+
+def opening(run: Run):
+    "The notebook of a run as far as it is on disk; an empty one where there is none."
+    try: return nbformat.read(run.folder/"notebook.ipynb", 4)
+    except (OSError, ValueError): return nbformat.v4.new_notebook()
+
 def execute_plan(
     asked: Plan,
     engine: str = "local",
     timeout: int | None = None,  # seconds a cell may take; None: as long as it likes
     watch: Watch | None = None,  # None: a bar or lines on standard error
     start: Path | None = None,   # a folder inside the workbook
+    sweep: dict | None = None,   # of which it is a part: id, number, values
 ) -> Run:
     "Run a notebook and keep its record; whatever ends the run, the record is true."
     settings, kind = load_settings(start), ENGINES[choose(engine, ENGINES, "engine")]
-    card, root = describe(asked.path, BENCH if asked.path.parent == settings.benchmarks else ""), settings.root
-    experiment = {"number": card.number, "name": card.name, "title": card.title, "notebook": place(asked.path, root),
-                  "sha256": hashlib.sha256(asked.path.read_bytes()).hexdigest()}
-    watch = watch or Watch()
+    root, watch = settings.root, watch or Watch()
     with listening() as stop:
-        run = begin(root, settings.runs, experiment, asked.resolved, asked.preset, engine)
+        run = begin(root, settings.runs, experiment_of(asked, settings), asked.resolved, asked.preset, engine)
+        if sweep: note(run, sweep=sweep)
         nb, began, status, error = nbformat.v4.new_notebook(), time.monotonic(), "done", None
         try:
             nb = load_parameterised(asked, root)
@@ -310,10 +323,25 @@ def execute_plan(
             if stop.name: raise Interrupted(stop.name)
         except Exception as e: status, error = meaning(e, nb, stop)
         finally: watch.close()
-        finish(run, nb, status, error, time.monotonic() - began, settings.runs)
+        finish(run, nb, status, error, time.monotonic() - began)
     return run
 
 # %% ../../nbs/run/local.ipynb #6246b833
+def execute_page(
+    asked: Plan,   # a notebook that reads records
+    page: Path,    # the HTML file to write
+    site=None,     # the `Site` that it is part of
+) -> Path:
+    "Execute a notebook and write its page; no record is made of it."
+    from madlib.run.report import export_notebook
+    root = load_settings().root
+    with listening() as stop, tempfile.TemporaryDirectory() as folder:
+        nb, watch = load_parameterised(asked, root), Watch()
+        try: LocalEngine.execute_notebook(nb, "python3", f"{folder}/notebook.ipynb", root=root, stop=stop, watch=watch)
+        except CellExecutionError as e: raise ValueError(f"{place(asked.path, root)} failed: {e.ename}: {e.evalue}") from None
+        finally: watch.close()
+    return export_notebook(nb, page, fold=True, site=site, home=place(asked.path, root))
+
 def run_experiment(
     experiment: str,               # 008, a name, the beginning of one, or the path of a notebook
     params: dict | None = None,    # parameters by name, as text or as values

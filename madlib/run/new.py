@@ -12,6 +12,10 @@ import re
 from pathlib import Path
 
 from ..core.basics import write_whole
+from .experiments import words_of
+from .log import read_priority
+from .tricks import find_trick, linked
+from .tricks import tricks as catalogue
 
 # %% ../../nbs/run/new.ipynb #836f0979
 FRONT = """\
@@ -24,7 +28,7 @@ FRONT = """\
 | priority | <<priority>> |
 | impact | <<impact>> |
 | cost | <<cost>> |
-| tricks | |
+| tricks | <<tricks>> |
 | sources | |
 
 ## Hypothesis
@@ -131,7 +135,7 @@ def template() -> list[tuple[str, str, str]]:
     return front + setup + figures + [("markdown", "", VERDICT), ("code", "", CONCLUDE), ("markdown", "", NEXT)]
 
 def filled(
-    values: dict,  # number, title, priority, impact, cost
+    values: dict,  # number, title, priority, impact, cost, tricks
 ) -> dict:
     "The template as a notebook."
     cells = []
@@ -147,12 +151,14 @@ def new_experiment(
     number: str,            # up to three digits; 65 becomes 065
     title: str,             # the question, as it will stand in the heading
     folder: str | Path,     # where experiment notebooks are
-    priority: int = 3,      # 1 is first
-    impact: int = 5,        # 1 to 10
-    cost: str = "unknown",  # an estimate, such as "$0.40" or "20 min of two cores"
+    priority: str = "medium",  # high, medium, low, or a number: 1 is first
+    impact: int = 5,           # 1 to 10
+    cost: str = "unknown",     # dollars, or an estimate such as "20 min of two cores"
+    tricks: str = "",          # names or numbers of the catalogue beside `folder`, with commas
 ) -> Path:
-    "Write a proposal and return its path; a number that is taken or no number is a `ValueError`."
+    "Write a proposal and return its path; what is taken, unknown or no number is a `ValueError`."
     if not (number.isdecimal() and len(number) <= 3): raise ValueError(f"An experiment has a number of up to three digits, not {number!r}: madlib new 065 \"title\".")
+    if read_priority(priority) is None: raise ValueError(f"Priority is high, medium, low, or a number from 1 on, not {priority!r}.")
     if not 1 <= impact <= 10: raise ValueError(f"Impact is 1 to 10, not {impact}.")
     number, title = number.zfill(3), " ".join(title.split())
     slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:48].rstrip("_")
@@ -160,5 +166,8 @@ def new_experiment(
     taken = {p.stem[:3]: p.stem for p in sorted(Path(folder).glob("[0-9][0-9][0-9]_*.ipynb"))}
     free = next(f"{i:03d}" for i in range(max(map(int, taken), default=0) + 1, 2000) if f"{i:03d}" not in taken)
     if number in taken: raise ValueError(f"Number {number} is taken by {taken[number]}; {free} is free.")
-    values = {"number": number, "title": title, "priority": priority, "impact": impact, "cost": cost}
+    known = catalogue(Path(folder).parent/"tricks.ipynb") if tricks else []
+    combined = linked([find_trick(word, known) for word in words_of(tricks)])
+    cost = f"${float(cost):.2f}" if re.fullmatch(r"\d*\.?\d+", cost) else cost
+    values = {"number": number, "title": title, "priority": priority, "impact": f"{impact} of 10", "cost": cost, "tricks": combined}
     return write_whole(Path(folder)/f"{number}_{slug}.ipynb", json.dumps(filled(values), indent=1, ensure_ascii=False) + "\n")

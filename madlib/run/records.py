@@ -20,6 +20,7 @@ import sys
 import sysconfig
 import tempfile
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -167,9 +168,10 @@ def begin(
     parameters: dict,     # the whole resolved list
     preset: str | None,
     engine: str,
+    git: dict | None = None,  # what `git_state` says; None: it is asked
 ) -> Run:
     "Make a run's folder and write its first record: running, by this process."
-    git = git_state(root, runs)
+    git = git or git_state(root, runs)
     folder = new_folder(runs, experiment["name"])
     run = Run(folder, root=root)
     write_whole(folder/".reserve", os.urandom(RESERVE))
@@ -203,11 +205,12 @@ def status_of(run: Run) -> str:
     "running, done, failed, interrupted; died when it says running and its process is gone; damaged when it says nothing."
     if run.problem: return "damaged"
     status = run.record["status"]
-    return "died" if status == "running" and alive(run.record) is False else status
+    away = (run.record.get("links") or {}).get("modal_call")  # it runs elsewhere, whoever sent it
+    return "died" if status == "running" and not away and alive(run.record) is False else status
 
 # %% ../../nbs/run/records.ipynb #c082d8d8
 def criteria_changed(
-    earlier: list[Run],  # the runs so far, oldest first
+    earlier: Iterable[Run],  # the runs so far, oldest first; no more are read than are needed
     name: str,           # the experiment's name
     hash: str | None,    # of the criteria as they are now; None: nothing to compare
 ) -> bool | None:

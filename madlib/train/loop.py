@@ -71,8 +71,8 @@ class Train:
     n_valid: int = 1000             # validation examples
     n_test: int = 1000              # test examples
     eval_every: int = 100           # updates between two looks at validation
-    solved: float = 0.9             # validation accuracy from which a trial counts as having solved the task
-    stop_at: float | None = 0.99    # stop when validation accuracy reaches this; None: never
+    solved: float = 0.9             # validation accuracy, as a share of the task's ceiling, from which a trial has solved it
+    stop_at: float | None = 0.99    # stop when validation accuracy reaches this share of the ceiling; None: never
     select: str = "accuracy"        # weights and learning rate are chosen by validation `accuracy` or `loss`
 
     def __post_init__(self):
@@ -114,7 +114,8 @@ class Trial:
         m = dataclasses.asdict(dataclasses.replace(self.model, **self.variant.model))
         m["max_len"] = m["max_len"] or max(t.seq_len for t in (self.task, *self.task.probe().values()))
         torch.manual_seed(counter_seed(self.seed, "init"))
-        return LM(self.task.vocab_size, mixer=self.variant.mixer, mixer_options=self.variant.options or None, **m)
+        own = {"embed": self.task.embed(m["d_model"]), "head": self.task.head(m["d_model"]), "readout": self.task.readout}
+        return LM(self.task.vocab_size, mixer=self.variant.mixer, mixer_options=self.variant.options or None, **m, **own)
 
     @property
     def key(self) -> str:
@@ -255,6 +256,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(decay_groups(self.model, t.weight_decay), trial.lr, fused=True)
         self.batches = Batches(trial.task, t, trial.seed)
         self.valid = trial.task.batch(t.n_valid, (trial.seed, "valid"), "valid").trimmed()
+        self.ceiling = trial.task.ceiling(t.n_train)
         self.step, self.seconds, self.history, self.best, self.outcome = 0, 0.0, [], (-math.inf, None, {}), None
 
     def rate(self, step: int) -> float:
@@ -292,7 +294,7 @@ def advance(self: Run) -> bool:
     rank = -math.inf if self.outcome else -loss if self.train.select == "loss" else score
     if rank > self.best[0]: self.best = (rank, copy.deepcopy(self.model.state_dict()), {"valid_accuracy": score, "valid_loss": loss})
     self.seconds += time.perf_counter() - start
-    return not self.outcome and self.step < self.train.steps and not (self.train.stop_at and score >= self.train.stop_at)
+    return not self.outcome and self.step < self.train.steps and not (self.train.stop_at and score >= self.train.stop_at * self.ceiling)
 
 # %% ../../nbs/train/loop.ipynb #0928fb3a
 _carried = ("step", "seconds", "history", "best", "outcome")
@@ -313,7 +315,7 @@ def load(self: Run, state: dict) -> "Run":
 @patch
 def result(self: Run) -> dict:
     "What came out, with the weights that did best on validation; the only look at test."
-    solve = next((h["step"] for h in self.history if h["valid_accuracy"] >= self.train.solved), None)
+    solve = next((h["step"] for h in self.history if h["valid_accuracy"] >= self.train.solved * self.ceiling), None)
     steps, trial = self.step, self.trial
     if self.best[1] is not None: self.model.load_state_dict(self.best[1])
     test = trial.task.batch(self.train.n_test, (trial.seed, "test"), "test").trimmed()

@@ -69,21 +69,73 @@
     if (data[0]?.type === "heatmap" && layout.yaxis?.scaleanchor) squares(data, layout, width);
     return { data, layout };
   };
-  const places = [...document.querySelectorAll(".plot")].map(at => ({ at, spec: JSON.parse(at.nextElementSibling.textContent) }));
-  const draw = (isDark = dark()) => places.forEach(({ at, spec }) => {
+  const redraw = ({ at, spec }, isDark = dark()) => {
     if (spec.layout.meta?.least) at.style.minWidth = `${spec.layout.meta.least}px`;   // its box scrolls
     const width = at.clientWidth, { data, layout } = themed(spec, width, isDark);
     at.style.minHeight = `${layout.height}px`;
     at.dataset.narrow = width < 560;
-    Plotly.react(at, data, layout, { responsive: true, displaylogo: false, displayModeBar: width < 560 ? false : "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] });
-  });
-  if (places.length) {
-    draw();
-    let waiting;
-    addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { if (places.some(({ at }) => String(at.clientWidth < 560) !== at.dataset.narrow)) draw(); }, 150); });
-    addEventListener("beforeprint", () => draw(false));
-    addEventListener("afterprint", () => draw());
+    const image = { format: "svg", filename: at.dataset.name ?? "figure" };
+    return Plotly.react(at, data, layout, { responsive: true, displaylogo: false, displayModeBar: width < 560 ? false : "hover", toImageButtonOptions: image, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] });
+  };
+  const places = [], draw = isDark => places.forEach(p => p.drawn && redraw(p, isDark));
+  const show = place => { if (!place.drawn) { place.drawn = true; redraw(place); } };
+
+  // Below a figure: take it away as a drawing, as a picture, or as the numbers it is made of.
+  const save = (name, url) => { const a = document.createElement("a"); a.href = url; a.download = name; a.click(); };
+  const cell = v => v == null ? "" : /[",\n]/.test(v) ? `"${String(v).replaceAll('"', '""')}"` : v;
+  const list = v => v && typeof v === "object" && !Array.isArray(v) && v.bdata ? Array.from(unpack(v)) : v;
+  const kinds = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
+  const unpack = ({ dtype, bdata }) => new kinds[dtype](Uint8Array.from(atob(bdata), c => c.charCodeAt(0)).buffer);
+  const numbers = data => ["trace,x,y,z", ...data.flatMap((t, k) => {
+    const x = list(t.x) ?? [], y = list(t.y) ?? [], z = list(t.z), name = cell(t.name ?? k + 1);
+    if (z) return z.flatMap((r, i) => Array.from(list(r)).map((v, j) => [name, cell(x[j] ?? j), cell(y[i] ?? i), v].join(",")));
+    return Array.from({ length: Math.max(x.length, y.length) }, (_, i) => [name, cell(x[i]), cell(y[i]), ""].join(","));
+  })].join("\n") + "\n";
+  const tools = place => {
+    const { at, spec } = place, row = document.createElement("p"), name = at.dataset.name = at.closest("figure")?.id || "figure";
+    const button = (words, act) => { const b = document.createElement("button"); b.type = "button"; b.textContent = words; b.setAttribute("aria-label", `download ${name} as ${words}`); b.addEventListener("click", act); row.append(b); };
+    const picture = format => async () => { show(place); save(`${name}.${format}`, await Plotly.toImage(at, { format, scale: 2, width: at.clientWidth, height: at.clientHeight })); };
+    row.className = "take"; row.append("download ");
+    button("SVG", picture("svg")); button("PNG", picture("png"));
+    button("CSV", () => save(`${name}.csv`, URL.createObjectURL(new Blob([numbers(spec.data)], { type: "text/csv" }))));
+    at.closest("figure")?.append(row);
+  };
+  const enter = (at, spec) => {
+    const place = places.find(p => p.at === at) ?? places[places.push({ at, drawn: false }) - 1];
+    place.spec = spec;
+    return place;
+  };
+  // For scripts that make figures of their own: an element and a plotly spec, drawn in the theme at hand.
+  window.madlib = { draw: (at, spec) => { const place = enter(at, spec); place.drawn = true; return redraw(place); } };
+
+  document.querySelectorAll(".plot").forEach(at => { if (at.nextElementSibling?.type === "application/json") tools(enter(at, JSON.parse(at.nextElementSibling.textContent))); });
+  if (places.length) {   // what is near is drawn at once, the rest when there is time
+    const near = new IntersectionObserver(seen => seen.forEach(e => { if (e.isIntersecting) { near.unobserve(e.target); show(places.find(p => p.at === e.target)); } }), { rootMargin: "600px" });
+    places.forEach(p => near.observe(p.at));
+    const later = window.requestIdleCallback ?? (f => setTimeout(f, 50));
+    const rest = () => { const next = places.find(p => !p.drawn); if (next) { show(next); later(rest); } };
+    addEventListener("load", () => later(rest));
   }
+  let waiting;
+  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { if (places.some(({ at, drawn }) => drawn && String(at.clientWidth < 560) !== at.dataset.narrow)) draw(); }, 150); });
+  addEventListener("beforeprint", () => { places.forEach(show); draw(false); });
+  addEventListener("afterprint", () => draw());
+
+  // A table that says so, or one of pandas with a single row of heads, sorts by a click on a heading; what stands in its foot stays there.
+  const sorts = t => t.tHead?.rows.length === 1 && t.tBodies[0]?.rows.length > 1 && !t.querySelector("tbody [rowspan], tbody [colspan]");
+  [...document.querySelectorAll("table.sortable, table.dataframe")].filter(sorts).forEach(table => [...table.tHead.rows[0].cells].forEach((head, i) => {
+    const button = document.createElement("button"), number = t => { const n = parseFloat(t.replace(/[,\s$]/g, "").replace("−", "-")); return Number.isNaN(n) ? null : n; };
+    button.type = "button"; button.append(...head.childNodes); head.append(button);
+    if (!button.textContent.trim()) button.setAttribute("aria-label", "sort by row"); table.classList.add("sortable");
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending", body = table.tBodies[0], key = r => r.cells[i].dataset.sort ?? r.cells[i].textContent.trim();
+      [...table.tHead.rows[0].cells].forEach(c => c.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const of = r => { const k = key(r); return [number(k), k]; }, keys = new Map([...body.rows].map(r => [r, of(r)]));
+      const order = ([m, a], [n, b]) => m !== null && n !== null && m !== n ? m - n : (m === null) - (n === null) || a.localeCompare(b, undefined, { numeric: true });
+      body.append(...[...body.rows].sort((a, b) => (up ? 1 : -1) * order(keys.get(a), keys.get(b))));
+    });
+  }));
 
   // Contents: open beside the text, folded above it; the section being read is marked.
   const contents = document.querySelector("nav.contents details"), broad = matchMedia("(min-width: 62.01rem)");
@@ -98,6 +150,11 @@
     };
     addEventListener("scroll", mark, { passive: true }); mark();
   }
+  addEventListener("keydown", e => {
+    if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) return;
+    const find = document.querySelector("main input[type=search]") ?? document.querySelector("#find");   // a page's own field before the search of all
+    if (find) { e.preventDefault(); find.focus(); find.select(); }
+  });
   const open = () => { document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details")?.setAttribute("open", ""); };
   addEventListener("hashchange", open); open();
 })();
