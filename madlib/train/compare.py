@@ -116,20 +116,24 @@ def train_all(
     todo = {k: t for k, t in zip(keys, trials, strict=True) if k not in results}
     bar, watch, start = Progress(len(keys)), Watch(trials, keys, home), time.monotonic()
     already = watch.look(results)  # what earlier runs left does not count as our speed
-    workers = min(workers or os.cpu_count() or 1, len(todo) or 1)
+    workers, one_at_a_time, over = min(workers or os.cpu_count() or 1, len(todo) or 1), threading.Lock(), threading.Event()
     def show(note=""):
+        with one_at_a_time:
+            if note or not over.is_set(): draw(note)
+    def draw(note):
         done = watch.look(results)
         best = max((r["valid_accuracy"] for r in results.values()), default=0)
         left = (time.monotonic() - start) / max(done - already, 1e-9) * (len(keys) - done)
         clock = f"{_clock(left)} left" if done - already > 0.02 and len(results) < len(keys) else _clock(time.monotonic() - start)
         bar(done, f"· best {100 * best:.0f} % · {note or clock}", watch.picture(results))
-    show()
     try:
+        show()
         with closing((_in_turn if workers == 1 else _side_by_side)(todo, home, fresh, workers, show)) as trained:
             for key, result in trained:
                 results[key] = result
                 show()
     except KeyboardInterrupt:
+        over.set()  # a watcher that the interrupt left behind draws nothing over the last picture
         show("interrupted")
         raise KeyboardInterrupt(f"{len(results)} of {len(keys)} trials are finished and on disk; run the cell again to go on from there") from None
     return [results[k] for k in keys]
@@ -166,11 +170,12 @@ def every_second(show):
     def watch():
         while not over.wait(1.0): show()
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try: yield
+    try:
+        watcher.start()
+        yield
     finally:
         over.set()
-        watcher.join()
+        if watcher.is_alive(): watcher.join()
 
 # %% ../../nbs/train/compare.ipynb #3e3f5517
 def _side_by_side(todo, home, fresh, workers, show):
