@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UNCOUNTED', 'Variant', 'Model', 'Train', 'Trial', 'syntax', 'imports', 'class_source', 'module_source', 'code_hash',
-           'Batches', 'answers', 'measure', 'measure_rows', 'decay_groups', 'Run', 'trials_folder', 'finished',
-           'run_trial']
+           'Batches', 'answers', 'measure', 'measure_rows', 'decay_groups', 'compiled', 'data_of', 'Run',
+           'trials_folder', 'finished', 'held', 'begun', 'noted', 'saved', 'ended', 'run_trial']
 
 # %% ../../nbs/train/loop.ipynb #c35aa56e
 import ast
@@ -20,16 +20,19 @@ import math
 import os
 import textwrap
 import time
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 import torch
+import torch._inductor.config
 import torch.nn.functional as F
 from fastcore.basics import patch
 
 from ..core.basics import choose, workbook_root, write_whole
-from ..core.seeds import counter_seed, generator
+from ..core.seeds import PRECISIONS, counter_seed, default_device, default_precision, generator
 from ..models.lm import LM, mixer_classes, n_parameters
 from ..tasks.task import IGNORE, Batch, Task
 
@@ -74,10 +77,13 @@ class Train:
     solved: float = 0.9             # validation accuracy, as a share of the task's ceiling, from which a trial has solved it
     stop_at: float | None = 0.99    # stop when validation accuracy reaches this share of the ceiling; None: never
     select: str = "accuracy"        # weights and learning rate are chosen by validation `accuracy` or `loss`
+    compiled: bool = False          # `torch.compile` the model where trials are trained one by one: a minute or more at the start, then up to twice as fast
+    precision: str = "auto"         # `float32`, `float64`, `bfloat16` for products (states stay in 32 bits), or what suits the device
 
     def __post_init__(self):
         choose(self.schedule, ("constant", "cosine"), "schedule")
         choose(self.select, ("accuracy", "loss"), "select")
+        choose(self.precision, ("auto", *PRECISIONS), "precision")
         if 0 < self.n_train < self.batch_size: raise ValueError(f"n_train = {self.n_train} is less than one batch of {self.batch_size}")
         for name in ("steps", "batch_size", "n_valid", "n_test", "eval_every"):
             if getattr(self, name) < 1: raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -104,10 +110,15 @@ class Trial:
 
     def config(self) -> dict:
         "All that decides the result, as JSON can hold it; what concerns other trials is left out."
-        train = {k: v for k, v in dataclasses.asdict(self.train).items() if k not in ("lr", "seeds")}
+        train = {k: v for k, v in dataclasses.asdict(self.train).items() if k not in ("lr", "seeds", "precision")}
         variant = {"mixer": _named(self.variant.mixer), "options": self.variant.options}
         return {"variant": variant, "model": dataclasses.asdict(self.model) | self.variant.model, "task": self.task.config(), "train": train,
-                "lr": self.lr, "seed": self.seed, "precision": "float32"}
+                "lr": self.lr, "seed": self.seed, "precision": self.precision}
+
+    @property
+    def precision(self) -> str:
+        "In which precision it is trained: its own, or what suits the default device."
+        return self.train.precision if self.train.precision != "auto" else default_precision()
 
     def build(self) -> LM:
         "The untrained model."
@@ -115,7 +126,8 @@ class Trial:
         m["max_len"] = m["max_len"] or max(t.seq_len for t in (self.task, *self.task.probe().values()))
         torch.manual_seed(counter_seed(self.seed, "init"))
         own = {"embed": self.task.embed(m["d_model"]), "head": self.task.head(m["d_model"]), "readout": self.task.readout}
-        return LM(self.task.vocab_size, mixer=self.variant.mixer, mixer_options=self.variant.options or None, **m, **own)
+        model = LM(self.task.vocab_size, mixer=self.variant.mixer, mixer_options=self.variant.options or None, **m, **own)
+        return model.double() if self.precision == "float64" else model
 
     @property
     def key(self) -> str:
@@ -184,7 +196,7 @@ def code_hash(trial: Trial) -> str:
 
 # %% ../../nbs/train/loop.ipynb #1f95cd56
 class Batches:
-    "The training batches of a trial, by step."
+    "The training batches of a seed, by step."
     def __init__(self, task: Task, train: Train, seed: int):
         self.task, self.train, self.seed = task, train, seed
         if train.n_train and task.stage(0) != task: raise ValueError("a curriculum needs fresh examples for every update: n_train = 0")
@@ -207,13 +219,13 @@ def answers(
     size: int = 250,         # examples at once
 ) -> tuple[torch.Tensor, float]:
     "Where the model's first choice is right, `[B, T]` and False where nothing is scored, and the mean loss in nats."
-    was, right, loss = model.training, batch.scored.clone(), 0.0
+    was, right, loss, device = model.training, batch.scored.clone(), 0.0, next(model.parameters()).device
     model.eval()
     for i in range(0, len(batch.inputs), size):
-        x, y = batch.inputs[i:i + size], batch.targets[i:i + size]
+        x, y = (z[i:i + size].to(device) for z in batch)
         scored = y != IGNORE
         logits = model(x, at=scored)
-        right[i:i + size][scored] = logits.argmax(-1) == y[scored]
+        right[i:i + size][scored.to(right.device)] = (logits.argmax(-1) == y[scored]).to(right.device)
         loss += F.cross_entropy(logits, y[scored], reduction="sum").item()
     model.train(was)
     return right, loss / batch.scored.sum().item()
@@ -248,14 +260,27 @@ def decay_groups(
     return [{"params": rest, "weight_decay": weight_decay}] + [{"params": kept, "weight_decay": 0.0}] * bool(kept)
 
 # %% ../../nbs/train/loop.ipynb #2ef36695
+def compiled(model: torch.nn.Module) -> torch.nn.Module:
+    "The model under `torch.compile`, which works in this process alone."
+    torch._inductor.config.compile_threads = 1  # no helpers that could outlive a killed worker
+    return torch.compile(model, dynamic=False)
+
+def data_of(trial: Trial) -> tuple[Batches, Batch]:
+    "Training batches and validation examples: the same for all trials of a seed."
+    return Batches(trial.task, trial.train, trial.seed), trial.task.batch(trial.train.n_valid, (trial.seed, "valid"), "valid").trimmed()
+
 class Run:
     "A trial being trained."
-    def __init__(self, trial: Trial):
+    def __init__(self,
+        trial: Trial,                              # what to train
+        device: str = "cpu",                       # where
+        data: tuple[Batches, Batch] | None = None, # from `data_of`, if another run of the seed has it already
+    ):
         t = trial.train
-        self.trial, self.train, self.model = trial, t, trial.build()
+        self.trial, self.train, self.device, self.model = trial, t, device, trial.build().to(device)
         self.optimizer = torch.optim.AdamW(decay_groups(self.model, t.weight_decay), trial.lr, fused=True)
-        self.batches = Batches(trial.task, t, trial.seed)
-        self.valid = trial.task.batch(t.n_valid, (trial.seed, "valid"), "valid").trimmed()
+        self.batches, self.valid = data or data_of(trial)
+        self.call = compiled(self.model) if t.compiled else self.model
         self.ceiling = trial.task.ceiling(t.n_train)
         self.step, self.seconds, self.history, self.best, self.outcome = 0, 0.0, [], (-math.inf, None, {}), None
 
@@ -266,17 +291,39 @@ class Run:
 
     def update(self) -> float:
         "One update; the loss before it."
-        batch = self.batches(self.step)
-        torch.manual_seed(counter_seed(self.trial.seed, "dropout", self.step))
+        x, y = (z.to(self.device) for z in self.batches(self.step))
+        torch.manual_seed(self.key())  # for a mixer that draws
+        self.model.draw(self.key())
         for group in self.optimizer.param_groups: group["lr"] = self.rate(self.step)
-        loss = F.cross_entropy(self.model(batch.inputs, at=batch.scored), batch.targets[batch.scored])
-        self.optimizer.zero_grad()
-        loss.backward()
+        loss = self.gradients(x, y.flatten(), (y != IGNORE).flatten().nonzero()[:, 0])
+        for p in self.model.parameters():
+            if p.grad is None and p.requires_grad: p.grad = torch.zeros_like(p)  # what a batch does not use is still pulled to zero
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip)
-        if not torch.isfinite(norm): return math.nan
+        if not (torch.isfinite(norm) and torch.isfinite(loss)): return math.nan
         self.optimizer.step()
         self.step += 1
         return loss.item()
+
+    def gradients(self, x, y, asked) -> torch.Tensor:
+        "The loss, and its gradients where the optimiser looks for them."
+        self.optimizer.zero_grad()
+        try:
+            with self.autocast(): loss = F.cross_entropy(self.call(x, at=asked), y[asked])
+            loss.backward()
+            return loss
+        except Exception as e:
+            if self.call is self.model: raise
+            warnings.warn(f"{self.trial.variant.name} is trained without torch.compile, which costs speed and nothing else: {str(e).strip().splitlines()[0]}", stacklevel=2)
+            self.call = self.model
+            return self.gradients(x, y, asked)
+
+    def key(self) -> int:
+        "What dropout draws from at this update."
+        return counter_seed(self.trial.seed, "dropout", self.step)
+
+    def autocast(self):
+        "The context in which the model computes."
+        return torch.autocast(self.device.partition(":")[0], torch.bfloat16, self.trial.precision == "bfloat16")
 
 # %% ../../nbs/train/loop.ipynb #1647efe5
 @patch
@@ -289,12 +336,28 @@ def advance(self: Run) -> bool:
         if not math.isfinite(losses[-1]):
             self.outcome = "diverged"
             break
-    score, loss = (0.0, None) if self.outcome else measure(self.model, self.valid)
-    self.history.append({"step": self.step, "train_loss": sum(losses) / len(losses), "valid_accuracy": score, "valid_loss": loss})
+    self.seconds += time.perf_counter() - start
+    return self.look(sum(losses) / len(losses))
+
+@patch
+def look(self: Run,
+    train_loss: float,                         # the mean since the last look
+    found: tuple[float, float] | None = None,  # accuracy and loss on validation; None: measure them
+) -> bool:
+    "Look at validation, note what is seen, keep the weights if they are the best so far; True while there is more to do."
+    start = time.perf_counter()
+    with self.autocast(): score, loss = (0.0, None) if self.outcome else found or measure(self.model, self.valid)
+    self.history.append({"step": self.step, "train_loss": train_loss, "valid_accuracy": score, "valid_loss": loss})
     rank = -math.inf if self.outcome else -loss if self.train.select == "loss" else score
     if rank > self.best[0]: self.best = (rank, copy.deepcopy(self.model.state_dict()), {"valid_accuracy": score, "valid_loss": loss})
     self.seconds += time.perf_counter() - start
-    return not self.outcome and self.step < self.train.steps and not (self.train.stop_at and score >= self.train.stop_at * self.ceiling)
+    return self.more
+
+@patch(as_prop=True)
+def more(self: Run) -> bool:
+    "Whether there is more to train: updates are left, it has not diverged, and the last look was not good enough to stop."
+    good = self.history and self.train.stop_at and self.history[-1]["valid_accuracy"] >= self.train.stop_at * self.ceiling
+    return not self.outcome and self.step < self.train.steps and not good
 
 # %% ../../nbs/train/loop.ipynb #0928fb3a
 _carried = ("step", "seconds", "history", "best", "outcome")
@@ -302,15 +365,22 @@ _carried = ("step", "seconds", "history", "best", "outcome")
 @patch
 def state(self: Run) -> dict:
     "All that a killed trial needs to go on."
-    return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), **{n: getattr(self, n) for n in _carried}}
+    moments = {n: {k: self.optimizer.state[p][k] for k in ("exp_avg", "exp_avg_sq")} for n, p in self.model.named_parameters() if p in self.optimizer.state}
+    return {"model": self.model.state_dict(), "moments": moments, **{n: getattr(self, n) for n in _carried}}
 
 @patch
 def load(self: Run, state: dict) -> "Run":
     "Go on from a state."
     self.model.load_state_dict(state["model"])
-    self.optimizer.load_state_dict(state["optimizer"])
     for n in _carried: setattr(self, n, state[n])
+    named = dict(self.model.named_parameters())
+    for n, moments in state["moments"].items(): self.set_moments(named[n], **moments)
     return self
+
+@patch
+def set_moments(self: Run, p: torch.nn.Parameter, exp_avg: torch.Tensor, exp_avg_sq: torch.Tensor) -> None:
+    "What AdamW remembers of a parameter after `step` updates."
+    self.optimizer.state[p] = {"step": torch.tensor(float(self.step), device=p.device), "exp_avg": exp_avg.to(p), "exp_avg_sq": exp_avg_sq.to(p)}
 
 @patch
 def result(self: Run) -> dict:
@@ -322,9 +392,9 @@ def result(self: Run) -> dict:
     seen = self.batches.fixed or trial.task.batch(self.train.n_valid, (trial.seed, "seen"), "train").trimmed()
     seen = Batch(*(x[:self.train.n_valid] for x in seen))
     outcome = self.outcome or ("solved" if solve is not None else "stuck")
-    found, loss = measure(self.model, test)
-    probes = {name: measure_rows(self.model, t.batch(self.train.n_test, (trial.seed, "test"), "test").trimmed()) for name, t in trial.task.probe().items()}
-    return {"accuracy": found, "loss": loss, "valid_accuracy": 0.0, "valid_loss": None, **self.best[2], "train_accuracy": measure(self.model, seen)[0], "steps": steps,
+    with self.autocast(): found, loss, learned = *measure(self.model, test), measure(self.model, seen)[0]
+    with self.autocast(): probes = {name: measure_rows(self.model, t.batch(self.train.n_test, (trial.seed, "test"), "test").trimmed()) for name, t in trial.task.probe().items()}
+    return {"accuracy": found, "loss": loss, "valid_accuracy": 0.0, "valid_loss": None, **self.best[2], "train_accuracy": learned, "steps": steps,
             "steps_to_solve": solve, "outcome": outcome, "seconds": self.seconds, "parameters": n_parameters(self.model),
             "state_size": self.model.state_size(trial.task.seq_len), "probes": probes, "history": self.history}
 
@@ -339,6 +409,43 @@ def finished(folder: Path) -> dict | None:
     except (FileNotFoundError, json.JSONDecodeError, KeyError): return None
 
 # %% ../../nbs/train/loop.ipynb #bb8948e9
+@contextmanager
+def held(home: Path):
+    "A trial's folder, made if need be, for one process at a time."
+    home.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(home / "lock"):
+        for crumb in home.glob(".*.*"): crumb.unlink(missing_ok=True)  # left by a write that was killed
+        yield
+
+def begun(
+    trial: Trial,                              # what to train
+    home: Path,                                # its folder
+    fresh: bool = False,                       # leave a checkpoint aside
+    device: str = "cpu",                       # where to train
+    data: tuple[Batches, Batch] | None = None, # from `data_of`, if there already
+) -> Run:
+    "A trial's run, from its checkpoint if there is one."
+    run, path = Run(trial, device, data), home / "checkpoint.pt"
+    return run.load(torch.load(path, weights_only=True, map_location=device)) if path.exists() and not fresh else run
+
+def noted(run: Run, home: Path) -> None:
+    "Tell whoever watches how far a run is."
+    (home / "progress.json").write_text(json.dumps({"step": run.step, "steps": run.train.steps, **run.history[-1]}))
+
+def saved(run: Run, home: Path) -> None:
+    "Write a checkpoint."
+    buffer = io.BytesIO()
+    torch.save(run.state(), buffer)
+    write_whole(home / "checkpoint.pt", buffer.getvalue())
+
+def ended(run: Run, home: Path) -> dict:
+    "A run's result, written down."
+    result = run.result()
+    write_whole(home / "trial.json", json.dumps({"config": run.trial.config(), "result": result}))
+    for scrap in ("checkpoint.pt", "progress.json"): (home / scrap).unlink(missing_ok=True)
+    return result | {"reused": False, "key": home.name}
+
+# %% ../../nbs/train/loop.ipynb #5d3e9a17
 def run_trial(
     trial: Trial,                  # what to train
     folder: str | Path | None = None, # where trials are kept; None: `runs/.trials`
@@ -348,23 +455,14 @@ def run_trial(
 ) -> dict:                         # accuracies, outcome, steps, seconds, history; `reused` if nothing had to be trained
     "The result of a trial, from disk if it is there, else trained, going on from a checkpoint if there is one."
     home = trials_folder(folder) / (key or trial.key)
-    home.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(home / "lock"):
-        for crumb in home.glob(".*.*"): crumb.unlink(missing_ok=True)  # left by a write that was killed
-        done = None if fresh else finished(home)
-        if done: return done | {"reused": True, "key": home.name}
-        run = Run(trial)
-        if not fresh and (home / "checkpoint.pt").exists(): run.load(torch.load(home / "checkpoint.pt", weights_only=True))
-        last, more = time.monotonic(), run.step < trial.train.steps and not run.outcome
+    with held(home):
+        if not fresh and (done := finished(home)): return done | {"reused": True, "key": home.name}
+        run = begun(trial, home, fresh, default_device())
+        last, more = time.monotonic(), run.more
         while more:
             more = run.advance()
-            (home / "progress.json").write_text(json.dumps({"step": run.step, "steps": trial.train.steps, **run.history[-1]}))
+            noted(run, home)
             if more and time.monotonic() - last > checkpoint_every:
-                buffer = io.BytesIO()
-                torch.save(run.state(), buffer)
-                write_whole(home / "checkpoint.pt", buffer.getvalue())
+                saved(run, home)
                 last = time.monotonic()
-        result = run.result()
-        write_whole(home / "trial.json", json.dumps({"config": trial.config(), "result": result}))
-        for scrap in ("checkpoint.pt", "progress.json"): (home / scrap).unlink(missing_ok=True)
-    return result | {"reused": False, "key": home.name}
+        return ended(run, home)
