@@ -1953,6 +1953,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'madlib.train.stack.Stack.views': ('train/stack.html#stack.views', 'madlib/train/stack.py'),
                                     'madlib.train.stack.alike': ('train/stack.html#alike', 'madlib/train/stack.py'),
                                     'madlib.train.stack.halves': ('train/stack.html#halves', 'madlib/train/stack.py'),
+                                    'madlib.train.stack.in_stacks': ('train/stack.html#in_stacks', 'madlib/train/stack.py'),
                                     'madlib.train.stack.moving': ('train/stack.html#moving', 'madlib/train/stack.py'),
                                     'madlib.train.stack.needs': ('train/stack.html#needs', 'madlib/train/stack.py'),
                                     'madlib.train.stack.out_of_memory': ('train/stack.html#out_of_memory', 'madlib/train/stack.py'),

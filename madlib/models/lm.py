@@ -153,6 +153,7 @@ def enter(self: LM, tokens, pos):
     refuse_beyond(pos, self.max_len, "the model")
     return self.dropout(self.embed(tokens) + self.position(pos))
 
+# %% ../../nbs/models/lm.ipynb #2ac68f46
 @patch
 def keys(self: LM,
     key: int | Tensor,  # of an update, or of many

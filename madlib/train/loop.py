@@ -259,7 +259,7 @@ def decay_groups(
     rest = [p for p in model.parameters() if not getattr(p, "no_weight_decay", False)]
     return [{"params": rest, "weight_decay": weight_decay}] + [{"params": kept, "weight_decay": 0.0}] * bool(kept)
 
-# %% ../../nbs/train/loop.ipynb #2ef36695
+# %% ../../nbs/train/loop.ipynb #a35b6d46
 def compiled(model: torch.nn.Module) -> torch.nn.Module:
     "The model under `torch.compile`, which works in this process alone."
     torch._inductor.config.compile_threads = 1  # no helpers that could outlive a killed worker
@@ -269,6 +269,7 @@ def data_of(trial: Trial) -> tuple[Batches, Batch]:
     "Training batches and validation examples: the same for all trials of a seed."
     return Batches(trial.task, trial.train, trial.seed), trial.task.batch(trial.train.n_valid, (trial.seed, "valid"), "valid").trimmed()
 
+# %% ../../nbs/train/loop.ipynb #2ef36695
 class Run:
     "A trial being trained."
     def __init__(self,
@@ -289,41 +290,46 @@ class Run:
         t, warm = self.train, min(1.0, (step + 1) / self.train.warmup) if self.train.warmup else 1.0
         return self.trial.lr * warm * (0.5 * (1 + math.cos(math.pi * step / t.steps)) if t.schedule == "cosine" else 1.0)
 
-    def update(self) -> float:
-        "One update; the loss before it."
-        x, y = (z.to(self.device) for z in self.batches(self.step))
-        torch.manual_seed(self.key())  # for a mixer that draws
-        self.model.draw(self.key())
-        for group in self.optimizer.param_groups: group["lr"] = self.rate(self.step)
-        loss = self.gradients(x, y.flatten(), (y != IGNORE).flatten().nonzero()[:, 0])
-        for p in self.model.parameters():
-            if p.grad is None and p.requires_grad: p.grad = torch.zeros_like(p)  # what a batch does not use is still pulled to zero
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip)
-        if not (torch.isfinite(norm) and torch.isfinite(loss)): return math.nan
-        self.optimizer.step()
-        self.step += 1
-        return loss.item()
+# %% ../../nbs/train/loop.ipynb #a578f34b
+@patch
+def update(self: Run) -> float:
+    "One update; the loss before it."
+    x, y = (z.to(self.device) for z in self.batches(self.step))
+    torch.manual_seed(self.key())  # for a mixer that draws
+    self.model.draw(self.key())
+    for group in self.optimizer.param_groups: group["lr"] = self.rate(self.step)
+    loss = self.gradients(x, y.flatten(), (y != IGNORE).flatten().nonzero()[:, 0])
+    for p in self.model.parameters():
+        if p.grad is None and p.requires_grad: p.grad = torch.zeros_like(p)  # what a batch does not use is still pulled to zero
+    norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip)
+    if not (torch.isfinite(norm) and torch.isfinite(loss)): return math.nan
+    self.optimizer.step()
+    self.step += 1
+    return loss.item()
 
-    def gradients(self, x, y, asked) -> torch.Tensor:
-        "The loss, and its gradients where the optimiser looks for them."
-        self.optimizer.zero_grad()
-        try:
-            with self.autocast(): loss = F.cross_entropy(self.call(x, at=asked), y[asked])
-            loss.backward()
-            return loss
-        except Exception as e:
-            if self.call is self.model: raise
-            warnings.warn(f"{self.trial.variant.name} is trained without torch.compile, which costs speed and nothing else: {str(e).strip().splitlines()[0]}", stacklevel=2)
-            self.call = self.model
-            return self.gradients(x, y, asked)
+@patch
+def gradients(self: Run, x, y, asked) -> torch.Tensor:
+    "The loss, and its gradients where the optimiser looks for them."
+    self.optimizer.zero_grad()
+    try:
+        with self.autocast(): loss = F.cross_entropy(self.call(x, at=asked), y[asked])
+        loss.backward()
+        return loss
+    except Exception as e:
+        if self.call is self.model: raise
+        warnings.warn(f"{self.trial.variant.name} is trained without torch.compile, which costs speed and nothing else: {str(e).strip().splitlines()[0]}", stacklevel=2)
+        self.call = self.model
+        return self.gradients(x, y, asked)
 
-    def key(self) -> int:
-        "What dropout draws from at this update."
-        return counter_seed(self.trial.seed, "dropout", self.step)
+@patch
+def key(self: Run) -> int:
+    "What dropout draws from at this update."
+    return counter_seed(self.trial.seed, "dropout", self.step)
 
-    def autocast(self):
-        "The context in which the model computes."
-        return torch.autocast(self.device.partition(":")[0], torch.bfloat16, self.trial.precision == "bfloat16")
+@patch
+def autocast(self: Run):
+    "The context in which the model computes."
+    return torch.autocast(self.device.partition(":")[0], torch.bfloat16, self.trial.precision == "bfloat16")
 
 # %% ../../nbs/train/loop.ipynb #1647efe5
 @patch
