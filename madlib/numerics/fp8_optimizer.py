@@ -7,7 +7,7 @@ __all__ = ['Packed', 'EXACT', 'pack', 'unpack', 'Stored', 'Fp8AdamW', 'GradientS
 
 # %% ../../nbs/numerics/fp8_optimizer.ipynb #3603f066
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .formats import E4M3, E5M2, FP16, FP32, Format, cast, largest, on_grid
+from .kahan import WeightByWeight
 
 # %% ../../nbs/numerics/fp8_optimizer.ipynb #cf1de377
 Packed = tuple[Tensor, Tensor]  # codes in a format's own type, and the largest magnitude they stand for
@@ -52,8 +53,8 @@ class Stored:
 
 EXACT = Stored(FP32, FP32, FP32, FP32)
 
-# %% ../../nbs/numerics/fp8_optimizer.ipynb #55d9da5e
-class Fp8AdamW(torch.optim.Optimizer):
+# %% ../../nbs/numerics/fp8_optimizer.ipynb #6d7e8414
+class Fp8AdamW(WeightByWeight):
     "AdamW whose weight, gradient and moments are stored in few bits."
     def __init__(
         self,
@@ -62,22 +63,14 @@ class Fp8AdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),  # decay of the two moments, in [0, 1)
         eps: float = 1e-8,                          # added to the root of the second moment
         weight_decay: float = 0.01,                 # a step takes lr times this share of a weight
-        stored: Stored = Stored(),                  # noqa: B008  formats
+        stored: Stored | None = None,               # formats; None: those of `Stored`
     ):
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, stored=stored))
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+        self.stored = stored or Stored()
 
-    @torch.no_grad()
-    def step(self, closure: Callable | None = None):
-        "One step; the loss of `closure`, if there is one."
-        loss = closure and torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None: self._move(p, self.state[p], **{n: x for n, x in group.items() if n != "params"})
-        return loss
-
-    def _move(self, p, state, lr, betas, eps, weight_decay, stored):
+    def move(self, p: Tensor, state: dict, lr: float, betas: tuple[float, float], eps: float, weight_decay: float):
         "AdamW between unpacking and packing."
-        f, (b1, b2) = stored, betas
+        f, (b1, b2) = self.stored, betas
         if not state: state |= dict(t=0, m=pack(torch.zeros_like(p).float(), f.m), v=pack(torch.zeros_like(p).float(), f.v), weight=pack(p.float(), f.weight))
         state["t"] += 1
         g = unpack(pack(p.grad.float(), f.gradient), f.gradient)
