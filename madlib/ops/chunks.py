@@ -194,7 +194,7 @@ def upward(r: Tensor, k: Tensor, a: Tensor, visit) -> tuple[Tensor, Tensor, Tens
         D, b = (first * second)[:, :, 0], 2 * b
     return Q, E, D[:, 0]
 
-# %% ../../nbs/ops/chunks.ipynb #15e234fa
+# %% ../../nbs/ops/chunks.ipynb #2f60b9d3
 def halved(r: Float[Tensor, "m r c k"], k: Float[Tensor, "m c k"], g: Float[Tensor, "m c k"], block=block_scores) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Equation (1) with a decay per channel: scores, scaled rows, scaled keys, and the decay of the whole chunk; `block` multiplies the halves."
     blocks = []
@@ -204,6 +204,7 @@ def halved(r: Float[Tensor, "m r c k"], k: Float[Tensor, "m c k"], g: Float[Tens
     A.diagonal(dim1=-2, dim2=-1).copy_((r * k.unsqueeze(1)).sum(-1))
     return A, Q, E, D
 
+# %% ../../nbs/ops/chunks.ipynb #15e234fa
 class Halving(torch.autograd.Function):
     "`halved` with its gradient."
     generate_vmap_rule = True
