@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from fastcore.meta import delegates
 
 from ..core.basics import choose
-from .base import Mixer
+from .base import Mixer, hands_on
 from .gates import Decay
 from ..ops.decay import decay_chunk, decay_step
 
@@ -35,11 +35,13 @@ class Gated(Mixer):
         scale: float | None = None,  # of the queries; None: 1 / sqrt(head_dim)
         bias: bool = False,          # biases in the projections
         chunk: int = 64,             # tokens per chunk of the op
+        precision: str = "fp32",     # which part of the op is computed how, as `Policy.named` reads it
         **kwargs
     ):
         super().__init__(d_model, n_heads=n_heads, bias=bias, **kwargs)
         self.unit, self.act, self.chunk = choose(unit, ("none", "k", "qk"), "unit"), ACTIVATIONS[choose(activation, ACTIVATIONS, "activation")], chunk
         self.scale = self.head_dim ** -0.5 if scale is None else scale
+        self.numerics = self.follow(precision, self.op)
         self.decay = Decay(d_model, n_heads, self.head_dim, decay, decay_per, decay_start, decay_rank, decay_tau)
 
     def prepared(self, q, k, v):
@@ -58,9 +60,10 @@ from fastcore.basics import patch
 
 
 @patch
+@hands_on
 def attend(self: Gated, q, k, v, x, memory, seg, state):
     "The op over a row."
-    o, S = self.op(*self.prepared(q, k, v), *self.gates(x), S=as_state(memory), chunk=self.chunk, seg=seg)
+    o, S = self.op(*self.prepared(q, k, v), *self.gates(x), S=as_state(memory), chunk=self.chunk, seg=seg, **self.numerics)
     return o, S if isinstance(S, tuple) else (S,)
 
 @patch

@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 
 from ..core.basics import choose
-from .base import Mixer
+from .base import Mixer, hands_on
 from ..ops.chunks import positions, segment_number
 from ..ops.decay import decay_chunk, decay_step
 
@@ -26,13 +26,16 @@ class LinearAttention(Mixer):
         d_model: int,                  # width of the model
         feature_map: str = "elu1",     # `elu1` or `relu`
         chunk: int = 64,               # tokens per chunk of the op
+        precision: str = "fp32",       # which part of the op is computed how, as `Policy.named` reads it
         **kwargs
     ):
         super().__init__(d_model, **kwargs)
         self.phi, self.chunk = FEATURES[choose(feature_map, FEATURES, "feature_map")], chunk
+        self.numerics = self.follow(precision, decay_chunk)
 
     def features(self, q, k, pos): return self.phi(q), self.phi(k)
 
+    @hands_on
     def attend(self, q, k, v, x, memory, seg, state):
         pos = positions(segment_number(seg, x), None if memory is None else memory[1])
         o, S = self.remember(*self.features(q, k, pos), F.pad(v, (0, 1), value=1.0), x, memory, seg, state)
@@ -50,9 +53,10 @@ def normalise(o):
     return o[..., :-1] / o[..., -1:].clamp(min=1e-6)
 
 @patch
+@hands_on
 def remember(self: LinearAttention, q, k, v, x, memory, seg, state):
     "The op over a row: weighted sums of values and of ones, and the table."
-    return decay_chunk(q, k, v, None, None if memory is None else memory[0], self.chunk, seg)
+    return decay_chunk(q, k, v, None, None if memory is None else memory[0], self.chunk, seg, **self.numerics)
 
 @patch
 def remember_step(self: LinearAttention, q, k, v, x, memory):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from fastcore.meta import delegates
 from torch import nn
 
+from .base import hands_on
 from .gla import Gated
 
 # %% ../../nbs/mixers/ssd.ipynb #39512800
@@ -59,6 +60,7 @@ def step_size(self: SSD, x):
     return F.softplus(self.decay.weight(x) + self.decay.bias)[..., None] if self.decay.form == "mamba" else 1.0
 
 @patch
+@hands_on
 def attend(self: SSD, q, k, v, x, memory, seg, state):
     "Equation (1) over a row."
     o, memory = Gated.attend(self, q, k, v * self.step_size(x), x, memory, seg, state)

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SHORT', 'SMALL', 'ALL', 'segment_number', 'positions', 'meets', 'tensors_in', 'lengthened', 'in_32_bits', 'filled',
-           'into_chunks', 'from_chunks', 'chunk_texts', 'plain', 'causal', 'DecayMask', 'decay_mask', 'head_factors',
-           'half', 'level_blocks', 'block_scores', 'add_block_gradients', 'upward', 'Halving', 'scores', 'Chunk',
-           'move_on', 'times', 'within_texts', 'chunk_form', 'pass_states', 'flat', 'scaled', 'from_right', 'adding',
-           'Additive', 'decay_gradient', 'additive', 'in_tiles', 'shift', 'before_writing', 'chunk_by_chunk',
-           'in_chunks', 'Aligned', 'add_first']
+           'into_chunks', 'from_chunks', 'chunk_texts', 'product_of', 'kept_by', 'plain', 'causal', 'DecayMask',
+           'decay_mask', 'head_factors', 'half', 'level_blocks', 'block_scores', 'add_block_gradients', 'upward',
+           'halved', 'Halving', 'scores', 'Chunk', 'move_on', 'times', 'within_texts', 'chunk_form', 'pass_states',
+           'flat', 'scaled', 'from_right', 'adding', 'Additive', 'decay_gradient', 'additive', 'in_tiles', 'shift',
+           'before_writing', 'chunk_by_chunk', 'in_chunks', 'Aligned', 'add_first']
 
 # %% ../../nbs/ops/chunks.ipynb #005033d7
-from functools import wraps
+from functools import partial, wraps
 from typing import NamedTuple
 
 import torch
@@ -98,6 +98,18 @@ def chunk_texts(
     n = torch.cat([n, n[:, -1:].expand(-1, -n.shape[1] % (whole or C))], 1).unflatten(1, (-1, 1, C))
     return n, torch.cat([n[:, :1, :, :1], n[:, :-1, :, -1:]], 1)
 
+# %% ../../nbs/ops/chunks.ipynb #6d0e7f41
+def product_of(
+    precision,    # a policy, or None
+    part: str,    # a part of the op
+):
+    "How the products of a part are taken: `(a, b) -> a b`."
+    return torch.matmul if precision is None else partial(precision.product, part)
+
+def kept_by(precision, part: str):
+    "How the numbers of a part are stored: `x -> x`, and None stays None."
+    return lambda x: x if precision is None or x is None else precision.kept(part, x)
+
 # %% ../../nbs/ops/chunks.ipynb #99e33384
 def plain(*tensors: Tensor | None) -> bool:
     "Whether these are tensors as they stand: not under vmap, which has no rule for many products in place, and not being compiled."
@@ -150,10 +162,10 @@ def level_blocks(A: Float[Tensor, "... c c"], b: int) -> Float[Tensor, "... n b 
     A = A.unflatten(-1, (-1, 2, b)).unflatten(-4, (-1, 2, b))
     return A[..., 1, :, :, 0, :].diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
 
-def block_scores(x: Float[Tensor, "m r n b k"], y: Float[Tensor, "m n b k"]) -> Float[Tensor, "m r n b b"]:
+def block_scores(x: Float[Tensor, "m r n b k"], y: Float[Tensor, "m n b k"], product=torch.matmul) -> Float[Tensor, "m r n b b"]:
     "The products of second halves x and first halves y, block by block."
-    if x.shape[-2] >= SMALL: return x @ y.mT.unsqueeze(1)
-    P = (x.flatten(2, 3).flatten(1, 2) @ y.flatten(1, 2).mT).unflatten(-1, y.shape[1:3]).unflatten(1, x.shape[1:4])
+    if x.shape[-2] >= SMALL: return product(x, y.mT.unsqueeze(1))
+    P = product(x.flatten(2, 3).flatten(1, 2), y.flatten(1, 2).mT).unflatten(-1, y.shape[1:3]).unflatten(1, x.shape[1:4])
     return P.diagonal(dim1=2, dim2=4).movedim(-1, -3)
 
 def add_block_gradients(d: Float[Tensor, "m r n b b"], x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> None:
@@ -182,9 +194,19 @@ def upward(r: Tensor, k: Tensor, a: Tensor, visit) -> tuple[Tensor, Tensor, Tens
         D, b = (first * second)[:, :, 0], 2 * b
     return Q, E, D[:, 0]
 
+# %% ../../nbs/ops/chunks.ipynb #2f60b9d3
+def halved(r: Float[Tensor, "m r c k"], k: Float[Tensor, "m c k"], g: Float[Tensor, "m c k"], block=block_scores) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "Equation (1) with a decay per channel: scores, scaled rows, scaled keys, and the decay of the whole chunk; `block` multiplies the halves."
+    blocks = []
+    Q, E, D = upward(r, k, g.exp(), lambda b, x, y, *D: blocks.append(block(x, y)))
+    A = Q.new_zeros(*r.shape[:3], r.shape[2])
+    for i, x in enumerate(blocks): level_blocks(A, 2 ** i).copy_(x)
+    A.diagonal(dim1=-2, dim2=-1).copy_((r * k.unsqueeze(1)).sum(-1))
+    return A, Q, E, D
+
 # %% ../../nbs/ops/chunks.ipynb #15e234fa
 class Halving(torch.autograd.Function):
-    "Equation (1) with a decay per channel: scores, scaled rows, scaled keys, and the decay of the whole chunk."
+    "`halved` with its gradient."
     generate_vmap_rule = True
 
     @staticmethod
@@ -193,12 +215,7 @@ class Halving(torch.autograd.Function):
         k: Float[Tensor, "m c k"],    # keys
         g: Float[Tensor, "m c k"],    # log decays, at most 0; C a power of two
     ):
-        blocks = []
-        Q, E, D = upward(r, k, g.exp(), lambda b, x, y, *D: blocks.append(block_scores(x, y)))
-        A = Q.new_zeros(*r.shape[:3], r.shape[2])
-        for i, x in enumerate(blocks): level_blocks(A, 2 ** i).copy_(x)
-        A.diagonal(dim1=-2, dim2=-1).copy_((r * k.unsqueeze(1)).sum(-1))
-        return A, Q, E, D
+        return halved(r, k, g)
 
     @staticmethod
     def setup_context(ctx, inputs, output): ctx.save_for_backward(*inputs)
@@ -226,16 +243,18 @@ def scores(
     r: Float[Tensor, "... r c k"],   # rows that read
     k: Float[Tensor, "... c k"],     # keys
     g: Tensor | None,                # log decays: None, `[…, C]` or `[…, C, K]`
+    precision=None,                  # a policy; its part `scores`
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     "Equation (1), $r e^{G}$, $k e^{G_C - G}$ and $e^{G_C}$ as a column: what a chunk needs of its decay."
-    R, C = r.shape[-3:-1]
+    (R, C), product = r.shape[-3:-1], product_of(precision, "scores")
     if g is not None and g.dim() == k.dim():
         fill = (0, 0, 0, (1 << (C - 1).bit_length()) - C)
         x, y, z = F.pad(r, fill), F.pad(k, fill), F.pad(g, fill)
-        A, Q, E, D = Halving.apply(x.flatten(0, -4), y.flatten(0, -3), z.flatten(0, -3))
+        run = Halving.apply if precision is None else partial(halved, block=lambda x, y: block_scores(x.clone(), y.clone(), product))
+        A, Q, E, D = run(x.flatten(0, -4), y.flatten(0, -3), z.flatten(0, -3))
         A, Q, E, D = (t.unflatten(0, k.shape[:-2]) for t in (A, Q, E, D))
         return A[..., :C, :C], Q[..., :C, :], E[..., :C, :], D[..., None]
-    A = (r.flatten(-3, -2) @ k.mT).unflatten(-2, (R, C))
+    A = product(r.flatten(-3, -2), k.mT).unflatten(-2, (R, C))
     if g is None: return A.tril(), r, k, None
     M, a, e, D = head_factors(g)
     return A * M.unsqueeze(-3), r * a.unsqueeze(-3), k * e, D
@@ -252,9 +271,9 @@ def move_on(A: Tensor | None, S: Float[Tensor, "... k v"]) -> Float[Tensor, "...
     "$A S$ for each kind of `A`."
     return S if A is None else A * S if A.shape[-1] == 1 else A @ S
 
-def times(r: Float[Tensor, "... r c x"], y: Float[Tensor, "... x y"]) -> Float[Tensor, "... r c y"]:
+def times(r: Float[Tensor, "... r c x"], y: Float[Tensor, "... x y"], product=torch.matmul) -> Float[Tensor, "... r c y"]:
     "All reading rows times one matrix, as one product."
-    return (r.flatten(-3, -2) @ y).unflatten(-2, r.shape[-3:-1])
+    return product(r.flatten(-3, -2), y).unflatten(-2, r.shape[-3:-1])
 
 def within_texts(P: Tensor, Q: Tensor, K: Tensor, A: Tensor | None, texts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Equation (4), or what its matrices are multiplied with, where texts start in a chunk; `texts` from `chunk_texts`."
@@ -269,18 +288,21 @@ def chunk_form(
     g: Tensor | None = None,                     # log decays: None, `[…, C]` or `[…, C, K]`
     beta: Float[Tensor, "... c"] | None = None,  # write strength of the delta rule; None: the additive memory
     texts: tuple[Tensor, Tensor] | None = None,  # from `chunk_texts`
+    precision=None,                              # a policy; its parts `gates`, `scores`, `solve`, `read` and `update`
 ) -> Chunk:
     "The four matrices of equations (4) and (5)."
-    P, Q, K, A = scores(q if beta is None else torch.cat([q, k.unsqueeze(-3)], -3), k, g)
+    g, beta = map(kept_by(precision, "gates"), (g, beta))
+    P, Q, K, A = scores(q if beta is None else torch.cat([q, k.unsqueeze(-3)], -3), k, g, precision)
     if texts is not None: P, Q, K, A = within_texts(P, Q, K, A, texts)
     if beta is None: return Chunk(P, Q, K, A)
+    (solve, read, update), kept = (product_of(precision, part) for part in ("solve", "read", "update")), kept_by(precision, "solve")
     eye = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
     (P, stored), (Q, asks) = (x.split((q.shape[-3], 1), -3) for x in (P, Q))
     stored, asks = stored.squeeze(-3), asks.squeeze(-3)
-    X = torch.linalg.solve_triangular(beta[..., None] * stored.tril(-1), eye * beta[..., None, :], upper=False, unitriangular=True)
-    P, K = times(P, X), X.mT @ K
+    X = kept(torch.linalg.solve_triangular(kept(beta[..., None] * stored.tril(-1)), kept(eye * beta[..., None, :]), upper=False, unitriangular=True))
+    P, K = times(P, X, solve), solve(X.mT, K)
     one = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
-    return Chunk(P, Q - times(P, asks), K, (one if A is None else one * A) - K.mT @ asks)
+    return Chunk(P, Q - times(P, asks, read), K, (one if A is None else one * A) - update(K.mT, asks))
 
 # %% ../../nbs/ops/chunks.ipynb #0822b1b9
 def pass_states(
@@ -288,15 +310,17 @@ def pass_states(
     U: Float[Tensor, "b n h k v"],                   # what each chunk writes
     S: Float[Tensor, "b h k v"] | None,              # memory at the start; None: empty
     back: bool = False,                              # from the last chunk to the first, as gradients go
+    precision=None,                                  # a policy; its part `state`
 ) -> tuple[Float[Tensor, "b n h k v"], Float[Tensor, "b h k v"]]:
     "The memory at the start of each chunk, and at the end."
     N, states = U.shape[1], []
     A, U = [None] * N if A is None else A.unbind(1), U.unbind(1)
-    S = torch.zeros_like(U[0]) if S is None else S
+    carried = (lambda S: (S, None)) if precision is None else precision.carried
+    S, rest = carried(torch.zeros_like(U[0]) if S is None else S)
     for i in reversed(range(N)) if back else range(N):
         states.append(S)
-        S = move_on(A[i], S) + U[i]
-    return torch.stack(states[::-1] if back else states, 1), S
+        S, rest = carried(move_on(A[i], S if rest is None else S + rest) + U[i])
+    return torch.stack(states[::-1] if back else states, 1), S if rest is None else S + rest
 
 # %% ../../nbs/ops/chunks.ipynb #e934f109
 def flat(x: Float[Tensor, "b n h *r c d"]) -> Float[Tensor, "m r*c d"]:
@@ -375,22 +399,24 @@ def in_tiles(
     form: Chunk,                                   # the tiles `[B, N, M, H, …]` of N chunks
     v: Float[Tensor, "b n m h c v"],               # values
     S: Float[Tensor, "b h k v"] | None,            # memory at the start
+    precision=None,                                # a policy; its parts `read`, `update` and `state`
 ) -> tuple[Float[Tensor, "b n m h r c v"], Float[Tensor, "b h k v"]]:
     "Equation (4) for chunks of M tiles: memories are kept per chunk, no two tiles share a matrix of scores."
     tile = lambda x, i: None if x is None else x[:, :, i]
     M, write, A = v.shape[2], form.K.mT, tile(form.A, 0)
-    U = write[:, :, 0] @ v[:, :, 0]
+    read, update = product_of(precision, "read"), product_of(precision, "update")
+    U = update(write[:, :, 0], v[:, :, 0])
     for j in range(1, M):
-        U = move_on(tile(form.A, j), U) + write[:, :, j] @ v[:, :, j]
+        U = move_on(tile(form.A, j), U) + update(write[:, :, j], v[:, :, j])
         A = None if A is None else move_on(tile(form.A, j), A)
-    states, S = pass_states(A, U, S)
+    states, S = pass_states(A, U, S, precision=precision)
     out = []
     for i in range(M):
-        o, x = times(form.P[:, :, i], v[:, :, i]), form.Q[:, :, i]
+        o, x = times(form.P[:, :, i], v[:, :, i], read), form.Q[:, :, i]
         for j in reversed(range(i)):
-            o, a = o + times(times(x, write[:, :, j]), v[:, :, j]), tile(form.A, j)
+            o, a = o + times(times(x, write[:, :, j], read), v[:, :, j], read), tile(form.A, j)
             x = x if a is None else x * a.mT.unsqueeze(-3) if a.shape[-1] == 1 else times(x, a)
-        out.append(o + times(x, states))
+        out.append(o + times(x, states, read))
     return torch.stack(out, 2), S
 
 # %% ../../nbs/ops/chunks.ipynb #8124b657
@@ -419,11 +445,11 @@ def chunk_by_chunk(run, inputs: tuple, S, chunk: int, seg: Tensor | None) -> tup
 
 # %% ../../nbs/ops/chunks.ipynb #11f0b69c
 @in_32_bits
-def in_chunks(q, k, v, g, beta, S, chunk, seg, *, tile: int | None = None, one_pass: bool = False, exclusive: tuple = ()):
+def in_chunks(q, k, v, g, beta, S, chunk, seg, *, tile: int | None = None, one_pass: bool = False, exclusive: tuple = (), precision=None):
     "Equation (4) over a whole row; arguments and results as in `decay_chunk` and `delta_chunk`."
     if one_pass:
         def run(q, k, v, g, beta, *rest):
-            o, end, *before = in_chunks(q, k, v, g, beta, rest[-2], chunk, rest[-1], tile=tile, exclusive=rest[:-2])
+            o, end, *before = in_chunks(q, k, v, g, beta, rest[-2], chunk, rest[-1], tile=tile, exclusive=rest[:-2], precision=precision)
             return (o, *before), end
         (o, *before), S = chunk_by_chunk(run, (q, k, v, g, beta, *exclusive), S, chunk, seg)
         return o, S, *before
@@ -433,14 +459,14 @@ def in_chunks(q, k, v, g, beta, S, chunk, seg, *, tile: int | None = None, one_p
     x = torch.stack([q, *(shift(e, -1) for e in exclusive)], -2) if exclusive else q.unsqueeze(-2)
     x, k, v, g, beta = (y if y is None else into_chunks(y, M * c).unflatten(3, (M, c)).movedim(3, 2).flatten(1, 2) for y in (x, k, v, g, beta))
     x, texts = x.movedim(-2, -3), chunk_texts(seg, c, M * c)
-    by_hand = M == 1 and beta is None and (g is None or g.dim() < k.dim())
-    form = None if by_hand else chunk_form(x, k, g, beta, texts)
+    by_hand = precision is None and M == 1 and beta is None and (g is None or g.dim() < k.dim())
+    form = None if by_hand else chunk_form(x, k, g, beta, texts, precision)
     if by_hand: o, end = additive(x, k, v, g, S, texts)
-    elif M > 1: o, end = in_tiles(Chunk(*(y if y is None else y.unflatten(1, (-1, M)) for y in form)), v.unflatten(1, (-1, M)), S)
+    elif M > 1: o, end = in_tiles(Chunk(*(y if y is None else y.unflatten(1, (-1, M)) for y in form)), v.unflatten(1, (-1, M)), S, precision)
     else:
-        U, o = form.K.mT @ v, times(form.P, v)
-        states, end = pass_states(form.A, U, S)
-        if S is not None or U.shape[1] > 1: o = o + times(form.Q, states)
+        U, o = product_of(precision, "update")(form.K.mT, v), times(form.P, v, product_of(precision, "read"))
+        states, end = pass_states(form.A, U, S, precision=precision)
+        if S is not None or U.shape[1] > 1: o = o + times(form.Q, states, product_of(precision, "read"))
     o = [from_chunks(y, T) for y in (o.flatten(1, 2) if M > 1 else o).unbind(3)]
     n = segment_number(seg, q)
     return o[0], end, *(before_writing(e, y, S, n) for e, y in zip(exclusive, o[1:], strict=True))

@@ -73,11 +73,12 @@ def decay_chunk(
     one_pass: bool = False,                        # all steps of a chunk before the next is begun
     exclusive: tuple[Tensor, ...] = (),            # rows that read before each token is written; their reads come last
     backend: str = "torch",                        # `fla`: the kernel of flash-linear-attention, on CUDA
+    precision=None,                                # a policy of `madlib.numerics.policy`; None: everything exact
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b h k v"]]:
     "Equations (2) and (3): linear in T, and matrix products throughout."
     check_decay(g, q)
-    if choose_backend(backend, seg, exclusive) == "fla": return fla_chunk(q, k, v, g, None, S)
-    return in_chunks(q, k, v, g, None, S, chunk, seg, tile=tile, one_pass=one_pass, exclusive=exclusive)
+    if choose_backend(backend, seg, exclusive, precision) == "fla": return fla_chunk(q, k, v, g, None, S)
+    return in_chunks(q, k, v, g, None, S, chunk, seg, tile=tile, one_pass=one_pass, exclusive=exclusive, precision=precision)
 
 def decay_parallel(q, k, v, g=None, S=None, seg=None) -> tuple[Tensor, Tensor]:
     "The T x T form: one chunk that holds everything. Arguments as in `decay_chunk`."
@@ -139,9 +140,11 @@ def mlstm_chunk(
     S: State | None = None,                 # memory with normaliser, and maximum
     chunk: int = 64,                        # tokens per chunk
     seg: Int[Tensor, "b t"] | None = None,  # ids of packed texts
+    *,
+    precision=None,                         # a policy of `madlib.numerics.policy`; None: everything exact
 ) -> tuple[Float[Tensor, "b t h v"], State]:
     "Equation (4) as equation (1) with the decay and the gate relative to the running maximum."
     C, m = (None, None) if S is None else S
     with torch.no_grad(): now, old = running_max(i, g, m, seg)
-    o, C = decay_chunk(q, k * (i - now).exp()[..., None], with_ones(v), (g + old - now), C, chunk, seg)
+    o, C = decay_chunk(q, k * (i - now).exp()[..., None], with_ones(v), (g + old - now), C, chunk, seg, precision=precision)
     return divided(o, now), (C, now[:, -1])

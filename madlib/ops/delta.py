@@ -70,11 +70,12 @@ def delta_chunk(
     one_pass: bool = False,                        # all steps of a chunk before the next is begun
     exclusive: tuple[Tensor, ...] = (),            # rows that read before each token is written; their reads come last
     backend: str = "torch",                        # `fla`: the kernel of flash-linear-attention, on CUDA
+    precision=None,                                # a policy of `madlib.numerics.policy`; None: everything exact
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b h k v"]]:
     "Equation (2), chunk by chunk: linear in T, and matrix products but for one triangular system per chunk."
     check_delta(g, beta, q)
-    if choose_backend(backend, seg, exclusive) == "fla": return fla_chunk(q, k, v, g, beta, S)
-    return in_chunks(q, k, v, g, beta, S, chunk, seg, tile=tile, one_pass=one_pass, exclusive=exclusive)
+    if choose_backend(backend, seg, exclusive, precision) == "fla": return fla_chunk(q, k, v, g, beta, S)
+    return in_chunks(q, k, v, g, beta, S, chunk, seg, tile=tile, one_pass=one_pass, exclusive=exclusive, precision=precision)
 
 # %% ../../nbs/ops/delta.ipynb #a5b90007
 def spread_steps(
@@ -96,9 +97,11 @@ def delta_product_chunk(
     S: Float[Tensor, "b h k v"] | None = None,  # memory at the start
     chunk: int = 64,                            # steps per chunk
     seg: Int[Tensor, "b t"] | None = None,      # ids of packed texts
+    *,
+    precision=None,                             # a policy of `madlib.numerics.policy`; None: everything exact
 ) -> tuple[Float[Tensor, "b t h v"], Float[Tensor, "b h k v"]]:
     "$S_t = \\prod_j (I - \\beta_j k_j k_j^T)\\, \\mathrm{Diag}(e^{g_t}) S_{t-1} + \\dots$, as `delta_chunk` on n steps per token."
     n = k.shape[2]
     (long, fades), seg = spread_steps(q, k, g), None if seg is None else seg.repeat_interleave(n, 1)
-    o, S = delta_chunk(long, k.flatten(1, 2), v.flatten(1, 2), fades, beta.flatten(1, 2), S, chunk, seg)
+    o, S = delta_chunk(long, k.flatten(1, 2), v.flatten(1, 2), fades, beta.flatten(1, 2), S, chunk, seg, precision=precision)
     return o[:, n - 1::n], S

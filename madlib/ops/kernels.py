@@ -22,10 +22,12 @@ def choose_backend(
     name: str,                              # one of `BACKENDS`
     seg: Tensor | None = None,              # packed texts, which the kernels do not take in this layout
     exclusive: tuple = (),                  # further reads, which they do not have
+    precision=None,                         # a policy, which they do not follow
 ) -> str:
     "The backend, or an error that says why it cannot be had."
     if choose(name, BACKENDS, "backend") == "torch": return name
     if seg is not None or exclusive: raise ValueError("backend='fla' has no packed rows and no exclusive reads; leave backend out")
+    if precision is not None: raise ValueError("backend='fla' computes in its own precision; leave backend out, or precision")
     if find_spec("fla") is None: raise ImportError("backend='fla' needs flash-linear-attention and a CUDA device: pip install 'madlib[gpu]'")
     return name
 
