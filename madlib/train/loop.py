@@ -321,6 +321,7 @@ def gradients(self: Run, x, y, asked) -> torch.Tensor:
         self.call = self.model
         return self.gradients(x, y, asked)
 
+# %% ../../nbs/train/loop.ipynb #76c402a8
 @patch
 def key(self: Run) -> int:
     "What dropout draws from at this update."
