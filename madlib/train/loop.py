@@ -135,6 +135,7 @@ class Trial:
         told = {"config": self.config(), "code": code_hash(self), "torch": torch.__version__}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:20]
 
+# %% ../../nbs/train/loop.ipynb #3ad08a1e
 def _named(mixer) -> str | list:
     "A mixer as a word: classes by module and name."
     if isinstance(mixer, list): return [_named(m) for m in mixer]
