@@ -45,11 +45,11 @@ class Precision:
     def __str__(self):
         "As `read_precision` takes it."
         said = [self.forward if self.backward == gradient_format(self.forward) else f"{self.forward}/{self.backward}"]
-        if self.scale != natural_scale(self.forward): said.append(next(w for w, v in WORDS.items() if v == ("scale", self.scale)))
+        if self.scale != natural_scale(self.forward, self.backward): said.append(next(w for w, v in WORDS.items() if v == ("scale", self.scale)))
         return " ".join([*said, *["stochastic"] * (self.rounding == "stochastic"), *["kahan"] * self.kahan])
 
 def gradient_format(forward: str) -> str: return "e5m2" if forward == "e4m3" else forward
-def natural_scale(forward: str) -> str: return "none" if forward in WIDE else "tensor"
+def natural_scale(*formats: str) -> str: return "none" if {*formats} <= {*WIDE} else "tensor"
 
 # %% ../../nbs/numerics/policy.ipynb #de6078ea
 def read_precision(
@@ -60,8 +60,8 @@ def read_precision(
     forward, _, backward = first.partition("/")
     backward = backward or gradient_format(forward)
     for name in (forward, backward): make_format(name)
-    found = {"scale": natural_scale(forward)} | dict(WORDS[choose(w, WORDS, "word of a precision")] for w in words)
-    if forward in WIDE and found["scale"] != "none": raise ValueError(f"{forward} has range enough and takes no scale: leave out 'tiles'")
+    found = {"scale": natural_scale(forward, backward)} | dict(WORDS[choose(w, WORDS, "word of a precision")] for w in words)
+    if natural_scale(forward, backward) == "none" != found["scale"]: raise ValueError(f"{first} has range enough and takes no scale: leave out 'tiles'")
     return Precision(forward, backward, **found)
 
 @cache
