@@ -717,6 +717,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'madlib/numerics/fp8_optimizer.py'),
                                                'madlib.numerics.fp8_optimizer.Stored.bytes': ( 'numerics/fp8_optimizer.html#stored.bytes',
                                                                                                'madlib/numerics/fp8_optimizer.py'),
+                                               'madlib.numerics.fp8_optimizer._codes': ( 'numerics/fp8_optimizer.html#_codes',
+                                                                                         'madlib/numerics/fp8_optimizer.py'),
                                                'madlib.numerics.fp8_optimizer.pack': ( 'numerics/fp8_optimizer.html#pack',
                                                                                        'madlib/numerics/fp8_optimizer.py'),
                                                'madlib.numerics.fp8_optimizer.unpack': ( 'numerics/fp8_optimizer.html#unpack',

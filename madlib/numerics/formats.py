@@ -99,13 +99,14 @@ def largest(
     x: Tensor,                     # any shape
     scale: str | None = "tensor",  # "tensor": one number for all of it; "tile": one for each tile
     tile: Tile = 32,               # size of a tile
-) -> Tensor:                       # 0-d, or of the shape of `x`; 1 where all is zero
+    zero: float = 1.0,             # what stands for a tensor or tile of zeros
+) -> Tensor:                       # 0-d, or of the shape of `x`
     "amax of equation (1): the largest magnitude among what is finite."
     a = torch.where(x.isfinite(), x.abs(), 0)
-    if choose(scale, ("tensor", "tile"), "scale") == "tensor": a = a.amax()
+    if choose(scale, ("tensor", "tile"), "scale") == "tensor": a = a.amax() if a.numel() else a.sum()
     else:
         for axis, size in zip((-1, -2), (tile,) if isinstance(tile, int) else tile[::-1], strict=False): a = _along(a, axis, size)
-    return torch.where(a > 0, a, 1)
+    return torch.where(a > 0, a, zero)
 
 # %% ../../nbs/numerics/formats.ipynb #061436d1
 def cast(
@@ -179,8 +180,9 @@ class DelayedScale:
 
     def __call__(self, x: Tensor) -> Tensor:
         "`x`, rounded; what lies above the largest magnitude remembered is clamped to it."
-        now = largest(x.detach().float())
+        now = largest(x.detach().float(), zero=0.0)
         amax = torch.stack([*self.seen]).amax() if self.seen else now
+        amax = torch.where(amax > 0, amax, now)   # nothing but zeros so far
         self.seen.append(now)
         if len(self.seen) > self.length: self.seen.popleft()
-        return cast(x, self.fmt, amax=amax)
+        return cast(x, self.fmt, amax=torch.where(amax > 0, amax, 1))

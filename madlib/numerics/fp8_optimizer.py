@@ -20,6 +20,10 @@ from .kahan import WeightByWeight
 # %% ../../nbs/numerics/fp8_optimizer.ipynb #cf1de377
 Packed = tuple[Tensor, Tensor]  # codes in a format's own type, and the largest magnitude they stand for
 
+def _codes(y, fmt, rounding="nearest"):
+    "On the grid; what is not finite stays where the format has infinity, and is NaN where it has none."
+    return torch.where(y.isfinite(), on_grid(y, fmt, rounding), y if fmt.ends == "inf" else torch.nan)
+
 def pack(
     x: Float[Tensor, "..."],     # what is to be stored
     fmt: Format,                 # in which format; one that holds all of `x` leaves it as it is
@@ -28,7 +32,7 @@ def pack(
     "Codes of a tensor, scaled to the range of a format."
     if fmt.holds(x.dtype): return x.clone(), torch.ones((), device=x.device)
     amax = largest(x)
-    return on_grid(x / amax * fmt.max, fmt, rounding).to(fmt.dtype), amax
+    return _codes(x / amax * fmt.max, fmt, rounding).to(fmt.dtype), amax
 
 def unpack(
     packed: Packed,  # from `pack`
@@ -97,9 +101,9 @@ class GradientSum:
     ) -> Tensor:                  # their mean, in 32 bits
         "One sum; `mu` is then set for the next."
         f = self.fmt
-        s = self.mu * min(f.max / largest(g.float()) for g in gradients)
-        total = sum(on_grid(g.float() * s, f) for g in gradients)
-        codes = on_grid(total, f)
-        self.clamped = (total.abs() > f.max).float().mean().item()
+        amax, room = torch.stack([largest(g.float(), zero=0.0) for g in gradients]).amax(), self.mu * f.max
+        amax = torch.where(amax > 0, amax, 1)
+        total = sum(_codes(g.float() / amax * room, f) for g in gradients)
+        self.clamped = (total.isfinite() & (total.abs() > f.max)).float().mean().item()
         self.mu = self.mu / 2 if self.clamped > self.threshold else min(1.0, self.mu * self.growth)
-        return codes / s / len(gradients)
+        return _codes(total, f) / room * amax / len(gradients)

@@ -42,8 +42,9 @@ def smooth(
     scales: Tensor | None = None,         # of each channel, where they are known from before; None: those of `h`
 ) -> Float[Tensor, "... w"]:
     "Equation (2): round each channel at a scale of its own."
-    s = (channel_scales(h) if scales is None else scales).to(h.dtype)
-    return quantise(h * s) / s
+    s = channel_scales(h) if scales is None else scales
+    wide = torch.promote_types(h.dtype, s.dtype)   # half precision does not hold every scale
+    return (quantise(h.to(wide) * s) / s).to(h.dtype)
 
 # %% ../../nbs/numerics/smooth_swiglu.ipynb #ff1255f8
 def fold(
@@ -52,5 +53,4 @@ def fold(
     scales: Float[Tensor, " w"],    # powers of two, from `channel_scales`
 ) -> tuple[Float[Tensor, "w d"], Float[Tensor, "d w"]]:
     "$W_1$ and $W_3$ with the scales in them."
-    s = scales.to(linear.dtype)
-    return linear * s[:, None], down / s
+    return (linear * scales[:, None]).to(linear.dtype), (down / scales).to(down.dtype)
