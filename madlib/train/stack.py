@@ -189,7 +189,7 @@ class Recorded:
         self.tapes[shapes] = held, graph
         return True
 
-# %% ../../nbs/train/stack.ipynb #6e87de8a
+# %% ../../nbs/train/stack.ipynb #bb241d77
 @patch
 @torch.no_grad()
 def measured(self: Stack, size: int = 250) -> list[tuple[float, float]]:
@@ -238,7 +238,7 @@ def needs(run: Run) -> int:
         return x
     run.model.train()
     with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x), run.autocast(): run.model(batch.inputs.to(run.device), at=batch.scored.to(run.device))
-    return 2 * sum(kept.values()) + 6 * sum(p.numel() * p.element_size() for p in run.model.parameters())
+    return 5 * sum(kept.values()) + 6 * sum(p.numel() * p.element_size() for p in run.model.parameters())
 
 def room(device: str) -> int:
     "Bytes that a stack may take: four fifths of what is free on a GPU, half of what is free on the processor's side."
