@@ -189,7 +189,7 @@ class Recorded:
         self.tapes[shapes] = held, graph
         return True
 
-# %% ../../nbs/train/stack.ipynb #bb241d77
+# %% ../../nbs/train/stack.ipynb #ba064291
 @patch
 @torch.no_grad()
 def measured(self: Stack, size: int = 250) -> list[tuple[float, float]]:
