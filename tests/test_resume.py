@@ -29,7 +29,7 @@ train = Train(steps=steps, batch_size=32, seeds=2, n_valid=100, n_test=200, eval
 result = compare(arms, task, train, Model(d_model=16), workers=2)
 conclude(result, [Criterion("above chance", "softmax", value=0.1)], "007")"""
 IN_TURN = TRAINS.replace("workers=2", "workers=1")  # the same trials without processes of their own
-RUN = ("run", "007", "-p", "steps=300")
+RUN = ("run", "007", "-p", "steps=200")
 LONG = 600  # seconds that a heavily loaded machine may take; nothing waits longer than it must
 
 
