@@ -70,7 +70,7 @@ def _run_notebook(path):
     "Run one notebook from top to bottom as nbdev does, flags and all, in the workbook's own settings; the exit status says whether it passed."
     import torch
     os.environ.pop("MADLIB_RUNS", None)
-    torch.manual_seed(67280421310721)  # torch's own in a new process: what this one inherited depends on the tests before
+    torch.manual_seed(67280421310721)  # the same draws in every test run, whatever was drawn before
     sys.exit(not nbdev.test.test_nb(path, skip_flags=FLAGS, cell_timeout=300)[0])
 
 
