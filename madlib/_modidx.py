@@ -2100,6 +2100,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'madlib.train.stack.Stack.advance': ('train/stack.html#stack.advance', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.change': ('train/stack.html#stack.change', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.gather': ('train/stack.html#stack.gather', 'madlib/train/stack.py'),
+                                    'madlib.train.stack.Stack.give_moments': ( 'train/stack.html#stack.give_moments',
+                                                                               'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.keep': ('train/stack.html#stack.keep', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.loss': ('train/stack.html#stack.loss', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.measured': ('train/stack.html#stack.measured', 'madlib/train/stack.py'),

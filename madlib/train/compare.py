@@ -199,12 +199,16 @@ def _stacked(todo, home, fresh, workers, show):
     groups = {}
     for key, trial in todo.items(): groups.setdefault(alike(trial), {})[key] = trial
     for group in groups.values():
+        waiting = dict(group)
         try:
-            with every_second(show): yield from run_stack([*group.values()], home, fresh, keys=[*group])
+            with every_second(show):
+                for key, result in run_stack([*group.values()], home, fresh, keys=[*group]):
+                    del waiting[key]
+                    yield key, result
         except RuntimeError as e:
             if "vmap" not in str(e) and "atching rule" not in str(e): raise _failed(next(iter(group.values())), e) from e
             warnings.warn(f"{next(iter(group.values())).variant.name} cannot be stacked, so its trials are trained in turn: {str(e).splitlines()[0]}", stacklevel=2)
-            yield from _in_turn({k: t for k, t in group.items() if not finished(home / k)}, home, fresh, workers, show)
+            yield from _in_turn(waiting, home, fresh, workers, show)
         except Exception as e: raise _failed(next(iter(group.values())), e) from e
 
 def _side_by_side(todo, home, fresh, workers, show):

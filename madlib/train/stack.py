@@ -27,6 +27,8 @@ from ..tasks.task import Batch
 from .loop import Run, Trial, begun, data_of, ended, finished, held, noted, saved, trials_folder
 
 # %% ../../nbs/train/stack.ipynb #93b184a2
+warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented the batching rule")
+
 def alike(
     trial: Trial,
 ) -> str: # equal for trials that may share a stack
@@ -88,9 +90,8 @@ class Stack:
 
     def gather(self) -> None:
         "Take weights and moments over from the runs."
-        zero = {"exp_avg": 0, "exp_avg_sq": 0}
         moment = lambda k: self.rows(lambda r, p: r.optimizer.state[p][k] if p in r.optimizer.state else torch.zeros_like(p))
-        self.W, (self.m, self.v) = self.rows(lambda r, p: p), map(moment, zero)
+        self.W, self.m, self.v = self.rows(lambda r, p: p), moment("exp_avg"), moment("exp_avg_sq")
         self.steps = torch.tensor([[r.step] for r in self.runs], device=self.device)
         self.going = torch.ones_like(self.steps, dtype=torch.bool)
         self.losses = self.W.new_zeros(len(self.runs))
@@ -108,9 +109,14 @@ def scatter(self: Stack, i: int, moments: bool = False) -> Run:
     named, buffers = dict(run.model.named_parameters()), dict(run.model.named_buffers())
     for n, w in self.views(self.W[i]).items(): named[n].copy_(w)
     for n, b in self.buffers.items(): buffers[n].copy_(b[i])
-    if moments:
-        for (n, m), v in zip(self.views(self.m[i]).items(), self.views(self.v[i]).values(), strict=True): run.set_moments(named[n], m.clone(), v.clone())
+    if moments: self.give_moments(run, self.m[i], self.v[i])
     return run
+
+@patch
+def give_moments(self: Stack, run: Run, m: Float[Tensor, " p"], v: Float[Tensor, " p"]) -> None:
+    "Give a run the moments of its row."
+    named = dict(run.model.named_parameters())
+    for (n, x), y in zip(self.views(m).items(), self.views(v).values(), strict=True): run.set_moments(named[n], x.clone(), y.clone())
 
 @patch
 def keep(self: Stack, rows: list[int]) -> "Stack":
@@ -246,11 +252,9 @@ def room(device: str) -> int:
 
 def halves(stack: Stack) -> list[list[Run]]:
     "The runs of a stack in two halves, as they were at the last look."
-    steps, stack.m, stack.v = stack.before
-    for r, step in zip(stack.runs, steps, strict=True): r.step = step
-    for r, m, v in zip(stack.runs, stack.m, stack.v, strict=True):
-        named = dict(r.model.named_parameters())
-        for (n, x), y in zip(stack.views(m).items(), stack.views(v).values(), strict=True): r.set_moments(named[n], x.clone(), y.clone())
+    for r, step, m, v in zip(stack.runs, *stack.before, strict=True):
+        r.step = step
+        stack.give_moments(r, m, v)
     half = len(stack.runs) // 2
     return [stack.runs[:half], stack.runs[half:]]
 
