@@ -26,9 +26,10 @@ class Correcting(Gated):
         unit: str = "qk",        # what is brought to length one: `k` or `qk`
         negative: bool = False,  # write strengths up to 2, so that the transition can turn the sign along a key
         beta_bias: bool = False, # a bias in the write strength's projection
+        chunk: int = 32,         # tokens per chunk of the op; fewer than for an additive memory, since the triangular systems grow with its square
         **kwargs
     ):
-        super().__init__(d_model, n_heads, decay, unit=unit, **kwargs)
+        super().__init__(d_model, n_heads, decay, unit=unit, chunk=chunk, **kwargs)
         if unit == "none": raise ValueError("the delta rule needs keys of length at most one: unit is 'k' or 'qk'")
         self.to_beta, self.most = nn.Linear(d_model, n_heads, beta_bias), 2.0 if negative else 1.0
 
