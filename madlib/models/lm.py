@@ -52,8 +52,8 @@ class Dropout(nn.Module):
         row, word = (torch.arange(n, device=x.device) for n in (x.shape[-2], -(-x.shape[-1] // 4)))
         if x.dim() == 3: row = row + (torch.arange(len(x), device=x.device)[:, None] << 20)
         z = mixed(((row << 20)[..., None] + word) * -0x61C8864680B583EB + key)
-        bits = torch.stack([z, z >> 16, z >> 32, z >> 48], -1).flatten(-2)[..., :x.shape[-1]] & 0xFFFF
-        return x * ((bits >= round(self.p * 2**16)).to(x.dtype) / (1 - self.p))
+        kept = z.view(torch.int16)[..., :x.shape[-1]] >= round(self.p * 2**16) - 2**15
+        return x * (kept.to(x.dtype) / (1 - self.p))
 
 # %% ../../nbs/models/lm.ipynb #b858dd16
 class Block(nn.Module):
@@ -160,7 +160,9 @@ def keys(self: LM,
 ) -> dict[str, Tensor]: # by the name of the buffer
     "A key for each dropout."
     names = [n for n, m in self.named_modules() if isinstance(m, Dropout) and m.p > 0]
-    return {f"{n}.key": mixed(torch.as_tensor(key, device=self.norm.weight.device) + i) for i, n in enumerate(names)}
+    at = self.norm.weight.device
+    drawn = mixed(torch.as_tensor(key, device=at)[..., None] + torch.arange(len(names), device=at))
+    return {f"{n}.key": k for n, k in zip(names, drawn.unbind(-1), strict=True)}
 
 @patch
 def draw(self: LM, key: int) -> None:

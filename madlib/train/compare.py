@@ -8,7 +8,6 @@ __all__ = ['HOW', 'live_with', 'start_worker', 'pool', 'deaf_to_interrupts', 'al
            'had_its_chance', 'hold_against', 'reported_table', 'conclude_table', 'measured_summary']
 
 # %% ../../nbs/train/compare.ipynb #1abf06d4
-import ctypes
 import json
 import math
 import os
@@ -48,14 +47,10 @@ def live_with(
     threading.Thread(target=watch, daemon=True).start()
 
 def start_worker(parent: int) -> None:
-    "What a worker does first: one thread, no interrupts, no longer life than its parent's, and memory kept for reuse."
+    "What a worker does first: one thread, no interrupts, and no longer life than its parent's."
     live_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc: keep freed blocks up to 32 MB, so that a step does not fault its pages in again
-        libc.mallopt(-3, 32 << 20)
-        libc.mallopt(-1, 1 << 30)
 
 def pool(workers: int):
     "Processes for trials."
