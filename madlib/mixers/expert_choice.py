@@ -66,7 +66,7 @@ def settle(self: ExpertChoice, w: Float[Tensor, "b t h"]) -> None:
     "Move the thresholds towards the largest affinity left out in these rows."
     k = self.quota(w.shape[1])
     out = w.topk(k + 1, 1).values[:, k].mean(0) if k < w.shape[1] else torch.zeros_like(self.tau)
-    self.tau.lerp_(out.to(self.tau), 1 - self.ema)
+    self.tau.mul_(self.ema).add_(out.to(self.tau), alpha=1 - self.ema)
 
 # %% ../../nbs/mixers/expert_choice.ipynb #d6dafb45
 @patch
