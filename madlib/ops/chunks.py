@@ -6,7 +6,7 @@
 __all__ = ['SHORT', 'SMALL', 'ALL', 'MILD', 'segment_number', 'positions', 'meets', 'tensors_in', 'lengthened', 'in_32_bits',
            'filled', 'into_chunks', 'from_chunks', 'chunk_texts', 'product_of', 'kept_by', 'plain', 'causal',
            'DecayMask', 'decay_mask', 'head_factors', 'half', 'diagonal_blocks', 'level_blocks', 'block_scores',
-           'add_block_gradients', 'upward', 'mild', 'start', 'by_block', 'from_blocks', 'block_gradients', 'halved',
+           'add_block_gradients', 'upward', 'mild', 'at_scale', 'by_block', 'from_blocks', 'block_gradients', 'halved',
            'Halving', 'scores', 'Chunk', 'move_on', 'times', 'within_texts', 'chunk_form', 'pass_states', 'flat',
            'scaled', 'from_right', 'adding', 'Additive', 'decay_gradient', 'additive', 'in_tiles', 'shift',
            'before_writing', 'chunk_by_chunk', 'in_chunks', 'Aligned', 'add_first']
@@ -208,7 +208,7 @@ def mild(g: Float[Tensor, "m c k"]) -> int:
     while b >= SMALL and not g.unflatten(-2, (-1, b)).sum(-2).amin() >= -MILD: b //= 2
     return b if b >= SMALL else 1
 
-def start(r: Float[Tensor, "m r c k"], k: Float[Tensor, "m c k"], g: Float[Tensor, "m c k"], b: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def at_scale(r: Float[Tensor, "m r c k"], k: Float[Tensor, "m c k"], g: Float[Tensor, "m c k"], b: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     "What the way up starts with at scale b: scaled rows and keys and the decay of each block; then the decay from each block's start, and the keys divided by it."
     if b == 1:
         a = g.exp()
@@ -236,7 +236,7 @@ def block_gradients(dA: Float[Tensor, "m r c c"], Q: Float[Tensor, "m r c k"], u
 # %% ../../nbs/ops/chunks.ipynb #2f60b9d3
 def halved(r: Float[Tensor, "m r c k"], k: Float[Tensor, "m c k"], g: Float[Tensor, "m c k"], b: int = 1, block=block_scores) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Equation (1) with a decay per channel: scores, scaled rows, scaled keys, and the decay of the whole chunk; blocks of b tokens by (3'), `block` multiplies the halves above."
-    (Q, E, D, _, up), blocks = start(r, k, g, b), []
+    (Q, E, D, _, up), blocks = at_scale(r, k, g, b), []
     P = (r * k.unsqueeze(1)).sum(-1)[..., None, None] if b == 1 else from_blocks((by_block(Q, b) @ up.unflatten(-2, (-1, b)).mT), b).tril_()
     D = upward(Q, E, D, lambda b, x, y, *D: blocks.append(block(x, y)))
     if b == r.shape[2] > 1: return P.squeeze(2), Q, E, D
@@ -267,7 +267,7 @@ class Halving(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dA, dQ, dE, dD):
         (r, k, g), b, kept = ctx.saved_tensors, ctx.b, []
-        Q, E, blocks, F, up = start(r, k, g, b)
+        Q, E, blocks, F, up = at_scale(r, k, g, b)
         near = None if b == 1 else block_gradients(dA, Q, up, b)  # before Q is scaled on
         D = upward(Q, E, blocks, lambda b, x, y, *D: kept.append((b, x.clone(), y.clone(), *D)))
         end = ((E * dE).sum(-2) + D * dD).unsqueeze(-2)  # what the chunk's whole decay is worth
