@@ -1,5 +1,7 @@
 """Every registered mixer comes out of a stack as it would have alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,3 +31,17 @@ def test_a_mixer_in_a_stack_is_as_it_is_alone(name):
             assert abs(x["train_loss"] - y["train_loss"]) < 1e-9 and abs(x["valid_loss"] - y["valid_loss"]) < 1e-9
         far = {n: (w - b.model.state_dict()[n]).abs().max().item() for n, w in a.model.state_dict().items() if w.dtype.is_floating_point}
         assert max(far.values()) < 1e-5, far  # Adam moves what has no gradient but rounding
+
+
+@pytest.mark.parametrize("name", sorted(MIXERS))
+def test_a_mixer_trains_in_bfloat16(name):
+    "As on a GPU: the first update's loss is near the one in 32 bits, alone and in a stack, and weights and moments stay in 32 bits."
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        trials = [Trial(Variant(name, name), 1e-3, seed, TASK, MODEL, replace(TRAIN, precision=precision)) for seed in (0, 1)]
+        alone, stack = [Run(t) for t in trials], Stack([Run(t) for t in trials])
+        stack.model.train()
+        stack.update()
+        losses[precision] = torch.tensor([r.update() for r in alone]), stack.losses
+        assert {stack.W.dtype, stack.m.dtype, stack.v.dtype, *(p.dtype for r in alone for p in r.model.parameters())} == {torch.float32}
+    for exact, short in zip(*losses.values(), strict=True): assert (exact - short).abs().max() < (0.2 if name == "pd_ssm" else 0.02)  # which chooses

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..core.basics import choose
 from ..numerics.policy import Policy
-from ..ops.chunks import plain, segment_number
+from ..ops.chunks import lengthened, plain, segment_number
 
 # %% ../../nbs/mixers/base.ipynb #e4b7a912
 class ShiftedSum(torch.autograd.Function):
@@ -92,6 +92,8 @@ def narrow(d_in: int, d_out: int, rank: int, bias: bool = False) -> nn.Module:
 # %% ../../nbs/mixers/base.ipynb #26b0462c
 class Mixer(nn.Module):
     "x to q, k, v in heads, perhaps a short convolution, `attend`, perhaps a norm and a gate, and a projection back."
+    accumulates = True  # into a state: then gates and state are computed in 32 bits, under autocast as well
+
     def __init__(self,
         d_model: int,                  # width of the model
         n_heads: int = 2,              # heads
@@ -140,6 +142,12 @@ def project(self: Mixer, x, taps, n):
 
 # %% ../../nbs/mixers/base.ipynb #e3587c80
 @patch
+def apart(self: Mixer, attend, q: Tensor, *rest):
+    "`attend`, out of autocast's reach where it accumulates."
+    if not self.accumulates or not torch.is_autocast_enabled(q.device.type): return attend(q, *rest)
+    with torch.autocast(q.device.type, enabled=False): return attend(*lengthened((q, *rest)))
+
+@patch
 def forward(self: Mixer,
     x: Float[Tensor, "b t d"],             # tokens
     S: tuple | None = None,                # state, from an earlier call or step; None: a new text
@@ -148,7 +156,7 @@ def forward(self: Mixer,
 ):
     "The mixer over a row of tokens: `y [B, T, D]`, or `(y, state)`."
     q, k, v, taps = self.project(x, None if S is None else S[0], segment_number(seg, x))
-    o, memory = self.attend(q, k, v, x, None if S is None else S[1:], seg, return_state)
+    o, memory = self.apart(self.attend, q, k, v, x, None if S is None else S[1:], seg, return_state)
     y = self.o(self.readout(o, x).flatten(-2))
     return (y, (taps, *memory)) if return_state else y
 
@@ -159,7 +167,7 @@ def step(self: Mixer,
 ):
     "The mixer for one token: `(y [B, D], state)`."
     q, k, v, taps = self.project(x[:, None], None if S is None else S[0], segment_number(None, x[:, None]))
-    o, memory = self.attend_step(q[:, 0], k[:, 0], v[:, 0], x, None if S is None else S[1:])
+    o, memory = self.apart(self.attend_step, q[:, 0], k[:, 0], v[:, 0], x, None if S is None else S[1:])
     return self.o(self.readout(o, x).flatten(-2)), (taps, *memory)
 
 @patch
@@ -173,6 +181,7 @@ def state_size(self: Mixer,
 # %% ../../nbs/mixers/base.ipynb #e3c98648
 class NoMixing(Mixer):
     "Each token keeps to itself: the control without a memory."
+    accumulates = False
     def attend(self, q, k, v, x, memory, seg, state): return v, ()
     def attend_step(self, q, k, v, x, memory): return v, ()
     def memory_size(self, T=None): return 0

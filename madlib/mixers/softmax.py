@@ -15,6 +15,8 @@ from ..ops.chunks import segment_number
 # %% ../../nbs/mixers/softmax.ipynb #007ab9d5
 class Softmax(Mixer):
     "Causal softmax attention, equation (1)."
+    accumulates = False  # tokens are kept, not summed
+
     def attend(self, q, k, v, x, memory, seg, state):
         q, k, v = (y.transpose(1, 2) for y in (q, k, v))
         if memory is None and seg is None: mask = None

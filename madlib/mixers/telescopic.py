@@ -36,7 +36,7 @@ class Telescopic(LogLinear):
     def recoding(self) -> Float[Tensor, "h l j r r"]:
         "$E_\\ell \\cdots E_{j+1}$ for memories of level j in the code of level l; zero for l < j."
         H, L = self.ask.shape[:2]
-        one, rows = torch.eye(self.r).to(self.move).expand(H, 1, -1, -1), []
+        one, rows = torch.eye(self.r, dtype=self.move.dtype, device=self.move.device).expand(H, 1, -1, -1), []
         for lev in range(L):
             moved = [self.move[:, lev - 1, None].abs() @ rows[-1][:, :lev]] if lev else []
             rows.append(torch.cat([*moved, one, torch.zeros_like(one).expand(-1, L - 1 - lev, -1, -1)], 1))

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SHIFT', 'Levels', 'PLAIN', 'bits', 'level', 'n_levels', 'empty_levels', 'levels_step', 'check_levels',
            'levels_recurrent', 'bucket_start', 'take_levels', 'level_table', 'plain_weights', 'levels_parallel',
-           'read_levels', 'at_level', 'write_levels', 'read_memories', 'levels_aligned', 'halves', 'tree', 'to_readers',
-           'zeros_for', 'faded', 'add_scaled', 'AdditiveLevels', 'additive_levels_back', 'heads_in_chunks',
-           'last_memories', 'levels_additive', 'levels_chunk']
+           'read_levels', 'at_level', 'write_levels', 'read_memories', 'seen_at', 'levels_aligned', 'halves', 'tree',
+           'to_readers', 'zeros_for', 'faded', 'add_scaled', 'AdditiveLevels', 'additive_levels_back',
+           'heads_in_chunks', 'last_memories', 'levels_additive', 'levels_chunk']
 
 # %% ../../nbs/ops/levels.ipynb #6c1102a6
 from functools import lru_cache
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ..core.basics import choose
 from madlib.ops.chunks import (
-    ALL,
     Chunk,
     adding,
+    along,
     chunk_by_chunk,
     chunk_form,
     chunk_texts,
@@ -194,7 +194,7 @@ def read_levels(form: Chunk, lam: Tensor, S: Levels, pos: Tensor, indexing: str)
 
 def at_level(lev: Int[Tensor, "..."], L: int, like: Tensor) -> Float[Tensor, "... l"]:
     "One-hot levels."
-    return torch.nn.functional.one_hot(lev.clamp(0, L - 1), L).to(like)
+    return (lev.clamp(0, L - 1)[..., None] == torch.arange(L, device=lev.device)).to(like)
 
 def write_levels(form: Chunk, v: Tensor, L: int, S: Levels | None, pos: Tensor, indexing: str) -> Levels:
     "Equation (5): the memories that go out, and the position."
@@ -215,8 +215,15 @@ def read_memories(
     last: list[int],                        # and for the last, which `bit` counts with the next chunk
 ) -> Float[Tensor, "b h c v"]:
     "Equation (4) for a chunk: the weighted reads of all memories, as one product."
-    weight = lam[..., levels] if levels == last else torch.cat([lam[..., :-1, levels], lam[..., -1:, last]], -2)
+    pick = lambda x, which: torch.stack([x[i] for i in which], -1)
+    weight = pick(lam.unbind(-1), levels)
+    if levels != last: weight = torch.cat([weight[..., :-1, :], pick(lam[..., -1:, :].unbind(-1), last)], -2)
     return (Q.unsqueeze(-2) * weight.unsqueeze(-1)).flatten(-2) @ torch.cat(memories, -2)
+
+# %% ../../nbs/ops/levels.ipynb #5e44cdc8
+def seen_at(z: Int[Tensor, "..."], f: Int[Tensor, "..."], c: int, d: int) -> Int[Tensor, "..."]:
+    "The level at which the last row of chunk z sees chunk f; chunks of 2^c tokens."
+    return c + bits(z + d ^ f) - d
 
 def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) -> tuple[Tensor, Levels | None]:
     "`levels_chunk` for texts from their beginning, by a counter of memories; C a power of two."
@@ -225,7 +232,7 @@ def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) ->
     form = chunk_form(q.unsqueeze(-3), k, g, beta)
     form, N = form._replace(P=form.P.squeeze(-3), Q=form.Q.squeeze(-3)), k.shape[1]
     above = lambda z, f: min(c + (z ^ f).bit_length() - d, L - 1)  # the level at which chunk z sees chunk f
-    top = at_level(torch.tensor([above(z + d, z) for z in range(N)], device=v.device), L, v)[:, None, None]
+    top = at_level(seen_at(z := torch.arange(N, device=v.device), z, c, d), L, v)[:, None, None]
     o = (form.P * plain_weights(torch.cat([lam[..., :c], (lam * top).sum(-1, keepdim=True)], -1), indexing)) @ v
     memories, reads, lams, Q, U = [], [torch.zeros_like(v[:, 0])], *(x.unbind(1) for x in (lam, form.Q, form.K.mT @ v))  # `unbind`: the gradient of x[:, z] is a full row of zeros
     A = [None] * N if form.A is None else form.A.unbind(1)
@@ -240,9 +247,9 @@ def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) ->
         memories.append((first, new))
     o = from_chunks(o + torch.stack(reads, 1), T)
     if not state: return o, None
-    e, t = torch.tensor(T - 1, device=v.device), torch.arange((N - 1) * C, N * C, device=v.device)
+    e, t = torch.full((), T - 1, device=v.device), torch.arange((N - 1) * C, N * C, device=v.device)
     Z = torch.einsum("tl,bhtk,bhtv->bhlkv", at_level(level(e, t, indexing), L, v), form.K[:, -1], v[:, -1])
-    for f, m in memories: Z = Z + at_level(level(e, t.new_tensor(f * C), indexing), L, v)[:, None, None] * m[:, :, None]
+    for f, m in memories: Z = Z + at_level(level(e, torch.full_like(e, f * C), indexing), L, v)[:, None, None] * m[:, :, None]
     return o, (Z, torch.full((len(v),), T, device=v.device))
 
 # %% ../../nbs/ops/levels.ipynb #049ee564
@@ -264,15 +271,14 @@ def tree(U: Float[Tensor, "m n k v"], E: Float[Tensor, "m n"] | None) -> tuple[l
 
 def to_readers(G: Float[Tensor, "m n c"], J: int) -> Float[Tensor, "m n c j"]:
     "The decay from the end of the node that a chunk reads at each scale; anything where it reads none."
-    ends = torch.tensor([[max((z >> j << j) - 1, 0) for j in range(J)] for z in range(G.shape[1])], device=G.device)
+    z, j = (torch.arange(n, device=G.device) for n in (G.shape[1], J))
+    ends = ((z[:, None] >> j << j) - 1).clamp(min=0)
     return (G[..., None] - G[:, :, -1][:, ends][:, :, None]).clamp(max=0).exp()
 
 def zeros_for(x: Tensor, *others: Tensor) -> Tensor:
     "Zeros like x that carry whatever axis vmap has put on the others."
     zeros = torch.zeros_like(x)
-    if not plain(x, *others):
-        for y in others: zeros = torch.where(ALL, zeros, y[:, :1, :1, :1])
-    return zeros
+    return zeros if plain(x, *others) else along(zeros, *(y[:, :1, :1, :1] for y in others))
 
 def faded(P: Tensor, by: Tensor) -> Tensor:
     "`P by`, written over P where that can be."
@@ -366,12 +372,12 @@ def levels_additive(q, k, v, g, lam, indexing: str, C: int, state: bool) -> tupl
     (B, T, H), (L, d, c) = q.shape[:3], (lam.shape[-1], SHIFT[indexing], C.bit_length() - 1)
     q, k, v, g, lam = (heads_in_chunks(x, C) for x in (q, k, v, g, lam))
     N, J = q.shape[1], (q.shape[1] - 1).bit_length()
-    seen = lambda z, f: min(c + (z ^ f).bit_length() - d, L - 1)  # the level at which chunk z sees chunk f
-    own = at_level(torch.tensor([seen(z + d, z) for z in range(N)], device=v.device), L, v)[:, None]
+    z, j = (torch.arange(n, device=v.device) for n in (N, J))
+    own = at_level(seen_at(z, z, c, d), L, v)[:, None]
     W = plain_weights(torch.cat([lam[..., :c], (lam * own).sum(-1, keepdim=True)], -1), indexing)
-    R = lam[..., [min(c + 1 + j - d, L - 1) for j in range(J)]]
+    R = lam.index_select(-1, (c + 1 + j - d).clamp(max=L - 1))
     if d:  # the last row of a chunk counts with the next
-        last = torch.tensor([[seen(z + d, (z >> j + 1) << j + 1) for j in range(J)] for z in range(N)], device=v.device)
+        last = seen_at(z[:, None], z[:, None] >> j + 1 << j + 1, c, d).clamp(max=L - 1)
         R = torch.cat([R[:, :, :-1], lam[:, :, -1].gather(-1, last.expand(len(lam), N, J)).unsqueeze(2)], 2)
     o = AdditiveLevels.apply(q, k, v, g, W, R)[0].flatten(1, 2)[:, :T].unflatten(0, (B, H)).transpose(1, 2)
     if not state: return o, None

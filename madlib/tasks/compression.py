@@ -80,10 +80,11 @@ def written(self: Compression,
 def sinusoids(
     T: int,  # places
     d: int,  # numbers for each
+    device: torch.device | str = "cpu", # where
 ) -> Float[Tensor, "t d"]:
     "Sines, then cosines, of each place at wavelengths from 2 pi to 20,000 pi."
     half = d // 2
-    angle = torch.arange(T)[:, None] * torch.exp(torch.arange(half) * (-math.log(10_000) / max(half - 1, 1)))
+    angle = torch.arange(T, device=device)[:, None] * torch.exp(torch.arange(half, device=device) * (-math.log(10_000) / max(half - 1, 1)))
     return nn.functional.pad(torch.cat([angle.sin(), angle.cos()], 1), (0, d % 2))
 
 class Decoder(nn.Module):
@@ -101,7 +102,7 @@ class Decoder(nn.Module):
         T: int,                   # places
     ) -> Float[Tensor, "b t v"]:
         "Logits."
-        return self.layers(x[:, None] + sinusoids(T, x.shape[1]).to(x))
+        return self.layers(x[:, None] + sinusoids(T, x.shape[1], x.device).to(x))
 
 @patch
 def head(self: Compression, d_model: int) -> nn.Module:

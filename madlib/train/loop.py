@@ -326,7 +326,7 @@ def gradients(self: Run, x, y, asked) -> torch.Tensor:
     self.optimizer.zero_grad()
     try:
         with self.autocast(): loss = F.cross_entropy(self.call(x, at=asked), y[asked])
-        loss.backward()
+        loss.backward()  # not under autocast, which is for the way forward
         return loss
     except Exception as e:
         if self.call is self.model: raise

@@ -1,0 +1,65 @@
+"""What is trained on a GPU can be recorded there: no update of a stack waits for the host, and all it needs lies on the device."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pretended
+import pytest
+import torch
+
+from madlib.mixers.registry import MIXERS
+from madlib.tasks.mqar import MQAR
+from madlib.tasks.task import TASKS, make_task
+from madlib.train.loop import Model, Variant
+
+MODEL = Model(d_model=16, ffn_width=16, dropout=0.1, n_layers=2)
+TORCHS_OWN = {"gru": "torch's kernel for it has no form without values"}
+WAYS = {
+    "a convolution, a norm and a gate": Variant("gla", "gla", {"conv": 4, "norm": "rms", "gate": "silu"}),
+    "a hybrid": Variant("hybrid", ["softmax", "kda"]),
+    "eight bits": Variant("kda", "kda", {"precision": "e4m3 tiles: scores, read; bf16: update"}),
+    "the other count of levels": Variant("log_linear", "log_linear", {"indexing": "bit"}),
+}
+
+
+ASKS = {
+    "what its numbers are": lambda x: x * x.detach().abs().amax().item(),
+    "for the host's numbers": lambda x: x * torch.tensor([2.0]).to(x),
+    "for a table of the host's": lambda x: x + torch.arange(x.shape[-1]),
+    "for one number of the host's": lambda x: torch.where(torch.ones(()) > 0, x, 0),
+}
+
+
+class Asks(torch.nn.Module):
+    "A mixer that cannot do without the host."
+    def __init__(self, d_model, what):
+        super().__init__()
+        self.what = what
+
+    def forward(self, x, S=None, seg=None, return_state=False): return ASKS[self.what](x)
+
+
+@pytest.fixture(scope="module")
+def complaints():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), pretended.set_up) as pool:
+        yield lambda *what: pool.submit(pretended.complaints, *what).result()
+
+
+@pytest.mark.parametrize("name", sorted(MIXERS.keys() - TORCHS_OWN))
+def test_every_mixer(complaints, name):
+    for T in (12, 80): assert not complaints(Variant(name, name), MQAR(vocab_size=16, seq_len=T, n_pairs=2, layout="noise"), MODEL), T
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_every_task(complaints, name):
+    assert not complaints(Variant("gla", "gla"), make_task(name), MODEL)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way(complaints, way):
+    assert not complaints(WAYS[way], MQAR(vocab_size=16, seq_len=80, n_pairs=2, layout="noise"), MODEL)
+
+
+@pytest.mark.parametrize("what", ASKS)
+def test_who_asks_the_host_is_seen(complaints, what):
+    assert complaints(Variant("asks", Asks, {"what": what}), MQAR(vocab_size=16, seq_len=12, n_pairs=2, layout="noise"), MODEL)
