@@ -2115,6 +2115,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'madlib.train.stack.Stack.__init__': ('train/stack.html#stack.__init__', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.advance': ('train/stack.html#stack.advance', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.change': ('train/stack.html#stack.change', 'madlib/train/stack.py'),
+                                    'madlib.train.stack.Stack.draw': ('train/stack.html#stack.draw', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.gather': ('train/stack.html#stack.gather', 'madlib/train/stack.py'),
                                     'madlib.train.stack.Stack.give_moments': ( 'train/stack.html#stack.give_moments',
                                                                                'madlib/train/stack.py'),

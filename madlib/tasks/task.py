@@ -193,17 +193,17 @@ def fill(
     patience: int = 8,   # rounds in a row that may bring nothing
 ) -> Batch:
     "Draw until `n` rows of `split` are there."
-    buckets, got, kept, round_, empty = torch.tensor(BUCKETS[split]), 0, [], 0, 0
+    belongs, got, kept, round_, empty = torch.tensor([b in BUCKETS[split] for b in range(16)]), 0, [], 0, 0
     while got < n:
-        drawn = draw(round_size(n - got, len(buckets) / 16), generator(*seed, "task", split, round_))
-        mine = torch.isin(bucket_of(drawn.inputs), buckets)
+        drawn = draw(round_size(n - got, len(BUCKETS[split]) / 16), generator(*seed, "task", split, round_))
+        mine = belongs[bucket_of(drawn.inputs)].nonzero()[:n - got, 0]
         kept.append(Batch(*(x[mine] for x in drawn)))
-        got, round_, new = got + int(mine.sum()), round_ + 1, int(mine.sum())
-        empty = 0 if new else empty + 1
+        got, round_, empty = got + len(mine), round_ + 1, 0 if len(mine) else empty + 1
         if empty == patience:
             raise ValueError(f"the {split} split cannot be filled: {got} of {n} examples after {round_} rounds. The task has too few "
                              "different sequences to keep train, valid and test apart; make it longer or its vocabulary larger.")
-    return Batch(*(torch.cat(xs)[:n] for xs in zip(*kept, strict=True))) if kept else draw(0, generator(*seed))
+    if len(kept) > 1: return Batch(*(torch.cat(xs) for xs in zip(*kept, strict=True)))
+    return kept[0] if kept else draw(0, generator(*seed))
 
 # %% ../../nbs/tasks/task.ipynb #511a200a
 def oracle_accuracy(

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value
 
 from ..core.seeds import default_device
-from ..tasks.task import Batch
+from ..tasks.task import IGNORE, Batch
 from .loop import Run, Trial, begun, data_of, ended, finished, held, noted, saved, trials_folder
 
 # %% ../../nbs/train/stack.ipynb #93b184a2
@@ -48,11 +48,14 @@ def together(
     places: int = 1,       # and lists of places to a multiple of this
 ) -> tuple[Int[Tensor, "n b t"], Int[Tensor, "n m"], Int[Tensor, "n m"], Float[Tensor, "n m"]]:
     "Inputs, places of the questions in the flat batch, answers, and what each answer weighs: 1, or 0 for what fills up."
-    T, asked = upto(max(b.inputs.shape[1] for b in batches), tokens), [b.scored.nonzero() for b in batches]
-    M = upto(max(len(p) for p in asked), places)
-    fill = lambda x, n: F.pad(x, (0, n - x.shape[-1]))
-    return (torch.stack([fill(b.inputs, T) for b in batches]), torch.stack([fill(p[:, 0] * T + p[:, 1], M) for p in asked]),
-            torch.stack([fill(b.targets[b.scored], M) for b in batches]), torch.stack([fill(torch.ones(len(p)), M) for p in asked]))
+    T = upto(max(b.inputs.shape[1] for b in batches), tokens)
+    fill = lambda x, to: F.pad(x, (0, T - x.shape[1]), value=to) if x.shape[1] < T else x
+    x, y = torch.stack([fill(b.inputs, 0) for b in batches]), torch.stack([fill(b.targets, IGNORE) for b in batches]).flatten(1)
+    row, place = (y != IGNORE).nonzero().unbind(1)
+    asked = row.bincount(minlength=len(x))
+    lists = torch.zeros(3, len(x), upto(int(asked.max()), places), dtype=torch.long)
+    lists[:, row, torch.arange(len(row)) - (asked.cumsum(0) - asked)[row]] = torch.stack([place, y[row, place], torch.ones_like(row)])
+    return x, lists[0], lists[1], lists[2].float()
 
 # %% ../../nbs/train/stack.ipynb #d9f7db34
 def moving(run: Run) -> set[str]:
@@ -159,15 +162,19 @@ def sent(x: Tensor, device: str) -> Tensor:
     return x if device == "cpu" else x.pin_memory().to(device, non_blocking=True)
 
 @patch
-def update(self: Stack) -> None:
-    "Draw what the next update needs and apply it; the host does not wait for the device."
+def draw(self: Stack) -> tuple[list[Tensor], list[Tensor]]:
+    "What the next update needs, still at the host: a batch for each seed and step; then which batch, which key and which rate each run has."
     pairs = list(dict.fromkeys((r.trial.seed, r.step) for r in self.runs))
     first = {(r.trial.seed, r.step): r for r in reversed(self.runs)}
     drawn = together([first[p].batches(p[1]) for p in pairs], *self.multiples())
     which = torch.tensor([pairs.index((r.trial.seed, r.step)) for r in self.runs])
-    told = torch.tensor([r.key() for r in self.runs]), torch.tensor([[r.rate(r.step)] for r in self.runs], dtype=torch.float64)
-    which, *told, x, at, y, weight = (sent(z, self.device) for z in (which, *told, *drawn))
-    self.graph(*(z if len(pairs) == len(self.runs) else z[which] for z in (x, at, y, weight)), *told)
+    return drawn, [which, torch.tensor([r.key() for r in self.runs]), torch.tensor([[r.rate(r.step)] for r in self.runs], dtype=torch.float64)]
+
+@patch
+def update(self: Stack) -> None:
+    "Draw what is needed and apply it; the host does not wait for the device."
+    drawn, (which, *told) = ([sent(z, self.device) for z in part] for part in self.draw())
+    self.graph(*(z if len(z) == len(which) else z[which] for z in drawn), *told)
     for r in self.runs: r.step += 1
 
 @patch
