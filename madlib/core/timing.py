@@ -18,16 +18,17 @@ def in_turns(
     least: float = 0.2,          # seconds that each is timed at least
     times: int = 3,              # and how often at least
     pick: Callable = statistics.median,  # of the timings of each; `min` where other work may be going on
+    now: Callable = time.process_time,   # the clock
 ) -> dict[str, float]:
-    "Seconds of processor time of one call of each with one thread, timed in turns after a call that warms up."
+    "Seconds of processor time, or of another clock, of one call of each with one thread, timed in turns after a call that warms up."
     spent, threads = {name: [] for name in calls}, torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for call in calls.values(): call()
         while waiting := [name for name, s in spent.items() if sum(s) < least or len(s) < times]:
             for name in waiting:
-                start = time.process_time()
+                start = now()
                 calls[name]()
-                spent[name].append(time.process_time() - start)
+                spent[name].append(now() - start)
     finally: torch.set_num_threads(threads)
     return {name: pick(s) for name, s in spent.items()}
