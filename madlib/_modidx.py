@@ -986,7 +986,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'madlib.ops.levels.plain_weights': ('ops/levels.html#plain_weights', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.read_levels': ('ops/levels.html#read_levels', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.read_memories': ('ops/levels.html#read_memories', 'madlib/ops/levels.py'),
-                                   'madlib.ops.levels.seen_at': ('ops/levels.html#seen_at', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.take_levels': ('ops/levels.html#take_levels', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.to_readers': ('ops/levels.html#to_readers', 'madlib/ops/levels.py'),
                                    'madlib.ops.levels.tree': ('ops/levels.html#tree', 'madlib/ops/levels.py'),

@@ -23,22 +23,22 @@ WAYS = {
     "the other count of levels": Variant("log_linear", "log_linear", {"indexing": "bit", "chunk": 4}),
 }
 
-
-ASKS = {
-    "what its numbers are": lambda x: x * x.detach().abs().amax().item(),
-    "for the host's numbers": lambda x: x * torch.tensor([2.0]).to(x),
-    "for a table of the host's": lambda x: x + torch.arange(x.shape[-1]),
-    "for one number of the host's": lambda x: torch.where(torch.ones(()) > 0, x, 0),
+ASKS = {  # what a mixer does, and what is said of it
+    "its numbers": (lambda x: x * x.detach().abs().amax().item(), ".item()"),
+    "the host's numbers": (lambda x: x * torch.tensor([2.0]).to(x), "from the 'gpu' backend"),
+    "a table of the host's": (lambda x: x + torch.arange(x.shape[-1]), "at least two devices"),
+    "one number of the host's": (lambda x: torch.where(torch.ones(()) > 0, x, 0), "where reads a tensor that lies at the host"),
+    "nothing": (lambda x: 2 * x, ""),
 }
 
 
 class Asks(torch.nn.Module):
-    "A mixer that cannot do without the host."
+    "A mixer that asks the host for something."
     def __init__(self, d_model, what):
         super().__init__()
         self.what = what
 
-    def forward(self, x, S=None, seg=None, return_state=False): return ASKS[self.what](x)
+    def forward(self, x, S=None, seg=None, return_state=False): return ASKS[self.what][0](x)
 
 
 @pytest.fixture(scope="module")
@@ -65,4 +65,5 @@ def test_every_way(complaints, way):
 
 @pytest.mark.parametrize("what", ASKS)
 def test_who_asks_the_host_is_seen(complaints, what):
-    assert complaints(Variant("asks", Asks, {"what": what}), TASK, MODEL)
+    found = " ".join(complaints(Variant("asks", Asks, {"what": what}), TASK, MODEL))
+    assert ASKS[what][1] in found and bool(found) == (what != "nothing")

@@ -35,7 +35,7 @@ def test_a_mixer_in_a_stack_is_as_it_is_alone(name):
 
 @pytest.mark.parametrize("name", sorted(MIXERS))
 def test_a_mixer_trains_in_bfloat16(name):
-    "As on a GPU: the first update's loss is near the one in 32 bits, alone and in a stack, and weights and moments stay in 32 bits."
+    "As on a GPU: the first update's loss is near the one in 32 bits, alone and in a stack."
     losses = {}
     for precision in ("float32", "bfloat16"):
         trials = [Trial(Variant(name, name), 1e-3, seed, TASK, MODEL, replace(TRAIN, precision=precision)) for seed in (0, 1)]
@@ -43,5 +43,4 @@ def test_a_mixer_trains_in_bfloat16(name):
         stack.model.train()
         stack.update()
         losses[precision] = torch.tensor([r.update() for r in alone]), stack.losses
-        assert {stack.W.dtype, stack.m.dtype, stack.v.dtype, *(p.dtype for r in alone for p in r.model.parameters())} == {torch.float32}
-    for exact, short in zip(*losses.values(), strict=True): assert (exact - short).abs().max() < (0.2 if name == "pd_ssm" else 0.02)  # which chooses
+    for exact, short in zip(*losses.values(), strict=True): assert (exact - short).abs().max() < (0.2 if name == "pd_ssm" else 0.02)  # PD-SSM takes the largest entry, and another one may be it

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SHIFT', 'Levels', 'PLAIN', 'bits', 'level', 'n_levels', 'empty_levels', 'levels_step', 'check_levels',
            'levels_recurrent', 'bucket_start', 'take_levels', 'level_table', 'plain_weights', 'levels_parallel',
-           'read_levels', 'at_level', 'write_levels', 'read_memories', 'seen_at', 'levels_aligned', 'halves', 'tree',
-           'to_readers', 'zeros_for', 'faded', 'add_scaled', 'AdditiveLevels', 'additive_levels_back',
-           'heads_in_chunks', 'last_memories', 'levels_additive', 'levels_chunk']
+           'read_levels', 'at_level', 'write_levels', 'read_memories', 'levels_aligned', 'halves', 'tree', 'to_readers',
+           'zeros_for', 'faded', 'add_scaled', 'AdditiveLevels', 'additive_levels_back', 'heads_in_chunks',
+           'last_memories', 'levels_additive', 'levels_chunk']
 
 # %% ../../nbs/ops/levels.ipynb #6c1102a6
 from functools import lru_cache
@@ -221,10 +221,6 @@ def read_memories(
     return (Q.unsqueeze(-2) * weight.unsqueeze(-1)).flatten(-2) @ torch.cat(memories, -2)
 
 # %% ../../nbs/ops/levels.ipynb #5e44cdc8
-def seen_at(z: Int[Tensor, "..."], f: Int[Tensor, "..."], c: int, d: int) -> Int[Tensor, "..."]:
-    "The level at which the last row of chunk z sees chunk f; chunks of 2^c tokens."
-    return c + bits(z + d ^ f) - d
-
 def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) -> tuple[Tensor, Levels | None]:
     "`levels_chunk` for texts from their beginning, by a counter of memories; C a power of two."
     T, (L, d, c) = q.shape[1], (lam.shape[-1], SHIFT[indexing], C.bit_length() - 1)
@@ -232,7 +228,8 @@ def levels_aligned(q, k, v, g, lam, beta, indexing: str, C: int, state: bool) ->
     form = chunk_form(q.unsqueeze(-3), k, g, beta)
     form, N = form._replace(P=form.P.squeeze(-3), Q=form.Q.squeeze(-3)), k.shape[1]
     above = lambda z, f: min(c + (z ^ f).bit_length() - d, L - 1)  # the level at which chunk z sees chunk f
-    top = at_level(seen_at(z := torch.arange(N, device=v.device), z, c, d), L, v)[:, None, None]
+    start = C * torch.arange(N, device=v.device)
+    top = at_level(level(start + C - 1, start, indexing), L, v)[:, None, None]
     o = (form.P * plain_weights(torch.cat([lam[..., :c], (lam * top).sum(-1, keepdim=True)], -1), indexing)) @ v
     memories, reads, lams, Q, U = [], [torch.zeros_like(v[:, 0])], *(x.unbind(1) for x in (lam, form.Q, form.K.mT @ v))  # `unbind`: the gradient of x[:, z] is a full row of zeros
     A = [None] * N if form.A is None else form.A.unbind(1)
@@ -373,11 +370,11 @@ def levels_additive(q, k, v, g, lam, indexing: str, C: int, state: bool) -> tupl
     q, k, v, g, lam = (heads_in_chunks(x, C) for x in (q, k, v, g, lam))
     N, J = q.shape[1], (q.shape[1] - 1).bit_length()
     z, j = (torch.arange(n, device=v.device) for n in (N, J))
-    own = at_level(seen_at(z, z, c, d), L, v)[:, None]
+    own = at_level(level(z * C + C - 1, z * C, indexing), L, v)[:, None]
     W = plain_weights(torch.cat([lam[..., :c], (lam * own).sum(-1, keepdim=True)], -1), indexing)
     R = lam.index_select(-1, (c + 1 + j - d).clamp(max=L - 1))
     if d:  # the last row of a chunk counts with the next
-        last = seen_at(z[:, None], z[:, None] >> j + 1 << j + 1, c, d).clamp(max=L - 1)
+        last = level(z[:, None] * C + C - 1, (z[:, None] >> j + 1 << j + 1) * C, indexing).clamp(max=L - 1)
         R = torch.cat([R[:, :, :-1], lam[:, :, -1].gather(-1, last.expand(len(lam), N, J)).unsqueeze(2)], 2)
     o = AdditiveLevels.apply(q, k, v, g, W, R)[0].flatten(1, 2)[:, :T].unflatten(0, (B, H)).transpose(1, 2)
     if not state: return o, None
